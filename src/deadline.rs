@@ -1,0 +1,100 @@
+//! The one deadline of a command, which every wait of it is bounded by.
+//!
+//! A signal to stop counts as the deadline passing early: what must be said and cleaned up then is the same, only the
+//! reason differs.
+
+use std::fmt;
+use std::future::Future;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+/// A point in time until which a command may take, unless it is told to stop before.
+#[derive(Clone, Debug)]
+pub struct Deadline {
+    at: Instant,
+    allowed: Duration,
+    stop: watch::Receiver<Option<&'static str>>,
+}
+
+/// Tells everything that waits for a [`Deadline`] to stop, with the name of the signal that asked for it.
+pub type Stop = watch::Sender<Option<&'static str>>;
+
+/// Why a wait ended without its result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expired {
+    /// The time was up.
+    Time(Duration),
+    /// A signal arrived.
+    Signal(&'static str),
+}
+
+impl fmt::Display for Expired {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Expired::Time(allowed) => write!(f, "the deadline of {} s passed", allowed.as_secs_f64()),
+            Expired::Signal(name) => write!(f, "stopped by {name}"),
+        }
+    }
+}
+
+impl Deadline {
+    /// A deadline from now on, and the means to stop earlier.
+    pub fn after(allowed: Duration) -> (Self, Stop) {
+        let (sender, stop) = watch::channel(None);
+        (Deadline { at: Instant::now() + allowed, allowed, stop }, sender)
+    }
+
+    /// A deadline that leaves at least this much time from now, and that no signal cuts short: for tidying up, also
+    /// after the deadline has passed.
+    pub fn leaving(&self, time: Duration) -> Self {
+        let (_, stop) = watch::channel(None);
+        Deadline { at: self.at.max(Instant::now() + time), allowed: self.allowed, stop }
+    }
+
+    /// Waits for `work`, at most until the deadline.
+    pub async fn limit<F: Future>(&self, work: F) -> Result<F::Output, Expired> {
+        let mut stop = self.stop.clone();
+        tokio::select! {
+            // In this order: a result that is there counts, however late it is looked at.
+            biased;
+            output = work => Ok(output),
+            Ok(signal) = async { stop.wait_for(Option::is_some).await.map(|name| *name) } => {
+                Err(Expired::Signal(signal.unwrap_or("a signal")))
+            }
+            () = tokio::time::sleep_until(self.at) => Err(Expired::Time(self.allowed)),
+        }
+    }
+
+    /// Pauses, at most until the deadline.
+    pub async fn sleep(&self, pause: Duration) -> Result<(), Expired> {
+        self.limit(tokio::time::sleep(pause)).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wait_ends_with_its_result_the_deadline_or_a_signal() {
+        let (deadline, stop) = Deadline::after(Duration::from_secs(8));
+        assert_eq!(deadline.limit(async { 7 }).await, Ok(7));
+        assert_eq!(deadline.sleep(Duration::from_secs(9)).await, Err(Expired::Time(Duration::from_secs(8))));
+        assert_eq!(deadline.limit(async { 7 }).await, Ok(7), "what needs no waiting needs no time");
+        stop.send(Some("SIGTERM")).unwrap();
+        let (later, stop) = Deadline::after(Duration::from_secs(8));
+        stop.send(Some("SIGTERM")).unwrap();
+        assert_eq!(later.sleep(Duration::from_secs(1)).await, Err(Expired::Signal("SIGTERM")));
+        assert_eq!(later.leaving(Duration::from_secs(2)).sleep(Duration::from_secs(1)).await, Ok(()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_deadline_outlives_the_one_who_could_stop_it() {
+        let (deadline, stop) = Deadline::after(Duration::from_secs(2));
+        drop(stop);
+        assert_eq!(deadline.sleep(Duration::from_secs(1)).await, Ok(()));
+        assert_eq!(deadline.sleep(Duration::from_secs(5)).await, Err(Expired::Time(Duration::from_secs(2))));
+    }
+}

@@ -1,0 +1,191 @@
+//! The one error type that crosses room borders: what went wrong, whose doing it is, and whether anything changed.
+
+use std::fmt;
+
+use crate::deadline::Expired;
+use crate::links::LinkError;
+use crate::ovsdb::error::CallError;
+use crate::ovsdb::transaction::TransactError;
+
+/// Why a command failed. The text is for people; [`Error::code`] and [`Error::committed`] are for programs.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The arguments can't be used as they are.
+    #[error("{}{problem}", Field(field))]
+    Argument {
+        /// The argument at fault; empty when it is all of them.
+        field: String,
+        /// Its value and what was expected.
+        problem: String,
+    },
+    /// An environment variable can't be used as it is.
+    #[error("{name}: {problem}")]
+    Setting {
+        /// The variable.
+        name: &'static str,
+        /// Its value and what was expected.
+        problem: String,
+    },
+    /// There is no command of that name.
+    #[error("unknown command: {name}{hint}")]
+    UnknownCommand {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        hint: String,
+    },
+    /// Something that the command needs is not there.
+    #[error("{0}")]
+    NotFound(String),
+    /// Something that the command would make is there already.
+    #[error("{0}")]
+    Exists(String),
+    /// The switch is in a state in which the command would do harm, or break what others rely on.
+    #[error("{0}")]
+    Conflict(String),
+    /// No connection to the database: nothing was changed.
+    #[error("not connected to the database {remotes}: {cause}; nothing was changed")]
+    NotConnected {
+        /// The addresses that were tried.
+        remotes: String,
+        /// The last failure.
+        cause: String,
+    },
+    /// The database did not get as far as changing anything.
+    #[error("{cause}; nothing was committed")]
+    NotCommitted {
+        /// What stopped it.
+        cause: String,
+    },
+    /// The transaction was sent and its answer never came.
+    #[error("{cause} while a transaction was in flight; it is unknown whether the database holds the change")]
+    Unknown {
+        /// What happened.
+        cause: String,
+    },
+    /// The database holds the change, ovs-vswitchd has not confirmed it.
+    #[error(
+        "{cause}: the database holds the change, but ovs-vswitchd has not applied it, as far as is known (is it running?)"
+    )]
+    NotApplied {
+        /// What happened.
+        cause: String,
+    },
+    /// The change is made, and something that was to follow it is not.
+    #[error("the change was made, but what follows it failed: {cause}")]
+    Unfinished {
+        /// What happened.
+        cause: String,
+    },
+    /// The server refused the transaction.
+    #[error("the database refused the change: {0}; nothing was changed")]
+    Refused(TransactError),
+    /// The change was made, and what came out of it does not work.
+    #[error("{problem}; {}", TakenBack(still_there))]
+    Interface {
+        /// Which interface, ovs-vswitchd's words and the likely cause.
+        problem: String,
+        /// Why the change is still there; `None` if it has been taken back.
+        still_there: Option<String>,
+    },
+    /// The kernel refused a network device.
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    /// A fault of this program.
+    #[error("internal error: {0}")]
+    Internal(String),
+}
+
+/// Whether the database holds what the command asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Committed {
+    /// It does.
+    Yes,
+    /// It does not.
+    No,
+    /// Nobody can tell.
+    Unknown,
+}
+
+struct Field<'a>(&'a str);
+
+impl fmt::Display for Field<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            "" => Ok(()),
+            field => write!(f, "argument {field:?}: "),
+        }
+    }
+}
+
+struct TakenBack<'a>(&'a Option<String>);
+
+impl fmt::Display for TakenBack<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            None => f.write_str("the change was taken back, nothing is left of it"),
+            Some(why) => write!(f, "the change is still there, because taking it back failed: {why}"),
+        }
+    }
+}
+
+impl Error {
+    /// An error about one argument.
+    pub fn argument(field: impl Into<String>, problem: impl Into<String>) -> Self {
+        Error::Argument { field: field.into(), problem: problem.into() }
+    }
+
+    /// Nothing had been sent when the time was up.
+    pub fn expired_before_commit(expired: Expired, doing: &str) -> Self {
+        Error::NotCommitted { cause: format!("{expired} while {doing}") }
+    }
+
+    /// A call that was answered with something we can't use, before anything was sent that changes the database.
+    pub fn reading(error: CallError) -> Self {
+        Error::NotCommitted { cause: format!("reading the database failed: {error}") }
+    }
+
+    /// Something that failed after the commit, whatever it says of its own effects.
+    pub fn after_commit(error: Error) -> Self {
+        match error {
+            Error::NotConnected { remotes, cause } => {
+                Error::NotApplied { cause: format!("not connected to the database {remotes}: {cause}") }
+            }
+            Error::NotCommitted { cause } => Error::NotApplied { cause },
+            other => Error::Unfinished { cause: other.to_string() },
+        }
+    }
+
+    /// A stable word for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Error::Argument { .. } => "bad-argument",
+            Error::Setting { .. } => "bad-setting",
+            Error::UnknownCommand { .. } => "unknown-command",
+            Error::NotFound(_) => "not-found",
+            Error::Exists(_) => "exists",
+            Error::Conflict(_) => "conflict",
+            Error::NotConnected { .. } => "not-connected",
+            Error::NotCommitted { .. } => "not-committed",
+            Error::Unknown { .. } => "commit-unknown",
+            Error::NotApplied { .. } => "not-applied",
+            Error::Unfinished { .. } => "unfinished",
+            Error::Refused(_) => "refused-by-database",
+            Error::Interface { .. } => "interface",
+            Error::Link(_) => "link",
+            Error::Internal(_) => "internal",
+        }
+    }
+
+    /// Whether the change is in the database nevertheless.
+    pub fn committed(&self) -> Committed {
+        match self {
+            Error::NotApplied { .. } | Error::Unfinished { .. } | Error::Interface { still_there: Some(_), .. } => {
+                Committed::Yes
+            }
+            Error::Unknown { .. } => Committed::Unknown,
+            _ => Committed::No,
+        }
+    }
+}

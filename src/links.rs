@@ -1,0 +1,540 @@
+//! Kernel network devices over rtnetlink: looking them up, making VXLAN devices, setting devices up and down.
+//!
+//! Each operation is one request and one answer; no look-up lists all devices. The kernel works on a request while it
+//! is being sent: where something else holds its routing lock, sending holds the thread, and no timer cuts that short.
+//! Knows nothing of switches or of how devices are named.
+
+use std::fmt;
+use std::io;
+use std::net::Ipv4Addr;
+use std::pin::pin;
+
+use futures_util::StreamExt;
+use rtnetlink::packet_core::{
+    ErrorMessage, NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload, NlasIterator,
+};
+use rtnetlink::packet_route::RouteNetlinkMessage;
+use rtnetlink::packet_route::link::{InfoData, InfoVxlan, LinkAttribute, LinkFlags, LinkInfo, LinkMessage};
+use rtnetlink::sys::AsyncSocket;
+use rtnetlink::{Handle, LinkMessageBuilder, LinkUnspec, LinkVxlan};
+use tokio::task::AbortHandle;
+
+/// The longest name of a device in bytes (linux/if.h: `IFNAMSIZ` less the terminating zero).
+const NAME_MAX: usize = 15;
+
+/// A connection to the kernel's routing subsystem (`NETLINK_ROUTE`), for the network namespace it was opened in.
+#[derive(Debug)]
+pub struct Links {
+    handle: Handle,
+    driver: AbortHandle,
+}
+
+/// A network device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// The kernel's number of it (`ifi_index`).
+    pub index: u32,
+    /// Its name (`IFLA_IFNAME`).
+    pub name: String,
+    /// Its kind as `ip -d link` shows it ("vxlan", "veth", "tun", …; `IFLA_INFO_KIND`); none for a physical device.
+    pub kind: Option<String>,
+    /// Whether it is set up administratively (`IFF_UP`).
+    pub up: bool,
+    /// In bytes (`IFLA_MTU`).
+    pub mtu: u32,
+    /// What there is to know about a VXLAN device.
+    pub vxlan: Option<VxlanInfo>,
+}
+
+/// The attributes of a VXLAN device (linux/if_link.h, `IFLA_VXLAN_*`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct VxlanInfo {
+    /// The network identifier (`IFLA_VXLAN_ID`).
+    pub vni: u32,
+    /// The device that it runs over (`IFLA_VXLAN_LINK`).
+    pub lower: Option<u32>,
+    /// The multicast group for frames whose destination is not known (`IFLA_VXLAN_GROUP`); none for one of IPv6.
+    pub group: Option<Ipv4Addr>,
+    /// The UDP port (`IFLA_VXLAN_PORT`).
+    pub port: Option<u16>,
+}
+
+/// A VXLAN device to be made. It learns addresses; the UDP port is the kernel's default, 8472.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Vxlan {
+    /// Its name.
+    pub name: String,
+    /// The network identifier, 24 bits.
+    pub vni: u32,
+    /// The number of the device that it runs over.
+    pub lower: u32,
+    /// The multicast group for frames whose destination is not known.
+    pub group: Ipv4Addr,
+    /// In bytes. The kernel lowers it to what fits into the lower device: 1450 over 1500.
+    pub mtu: u32,
+}
+
+/// Why something could not be done to a device, or could not be found out about it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LinkError {
+    /// There is no way to the kernel.
+    #[error("opening a netlink socket: {0}")]
+    Open(#[source] io::Error),
+    /// The kernel would make a device of another name.
+    #[error("{action}: the name of a new device must have 1 to {NAME_MAX} bytes, without % and NUL")]
+    Name {
+        /// What was tried, with the device's name.
+        action: String,
+    },
+    /// The kernel said no (`NLMSG_ERROR`).
+    #[error("{action}: {reason}")]
+    Refused {
+        /// What was tried, with the device's name.
+        action: String,
+        /// The error number (linux/errno.h).
+        errno: i32,
+        /// The same in words, and what the kernel had to add.
+        reason: String,
+    },
+    /// The netlink socket failed before the answer was there.
+    #[error("{action}: the connection to the kernel ended before its answer came; it is unknown whether it was done")]
+    Lost {
+        /// What was tried, with the device's name.
+        action: String,
+    },
+    /// The kernel answered something else than what was asked for.
+    #[error("{action}: the kernel's answer is of netlink message type {answer}, which does not fit the request")]
+    Unexpected {
+        /// What was tried, with the device's name.
+        action: String,
+        /// The type of the answer.
+        answer: u16,
+    },
+}
+
+// linux/errno.h; the same on every architecture that Zero-OS runs on.
+const EPERM: i32 = 1;
+const EACCES: i32 = 13;
+const EEXIST: i32 = 17;
+const ENODEV: i32 = 19;
+const ERANGE: i32 = 34;
+const EOPNOTSUPP: i32 = 95;
+
+impl LinkError {
+    /// A device of that name, or a VXLAN device with that VNI and UDP port, is there already (`EEXIST`).
+    pub fn is_exists(&self) -> bool {
+        self.errno() == Some(EEXIST)
+    }
+
+    /// There is no such device (`ENODEV`); for [`Links::add_vxlan`]: none that it could run over.
+    pub fn is_missing(&self) -> bool {
+        self.errno() == Some(ENODEV)
+    }
+
+    /// The process lacks the right (`EPERM`, `EACCES`).
+    pub fn is_permission(&self) -> bool {
+        matches!(self.errno(), Some(EPERM | EACCES))
+    }
+
+    fn errno(&self) -> Option<i32> {
+        match self {
+            LinkError::Refused { errno, .. } => Some(*errno),
+            _ => None,
+        }
+    }
+
+    fn refused(request: &Request, errno: i32, said: Option<String>) -> Self {
+        let mut reason = match (errno, request) {
+            (EPERM | EACCES, _) => "not permitted, it needs the capability CAP_NET_ADMIN".into(),
+            (EEXIST, Request::AddVxlan(_)) => "a device of that name, or with that VNI, exists already".into(),
+            (ENODEV, Request::AddVxlan(vxlan)) => format!("there is no device number {} to run over", vxlan.lower),
+            (ENODEV, _) => "there is no such device".into(),
+            (ERANGE, Request::AddVxlan(_)) => "the name or the VNI is out of range".into(),
+            (EOPNOTSUPP, Request::AddVxlan(_)) => "the kernel module vxlan is not available".into(),
+            _ => io::Error::from_raw_os_error(errno).to_string(),
+        };
+        if let Some(said) = said {
+            reason = format!("{reason}; the kernel says: {said}");
+        }
+        LinkError::Refused { action: request.to_string(), errno, reason }
+    }
+}
+
+impl Links {
+    /// Opens a netlink socket, and has the runtime serve it until this is dropped.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime with I/O enabled.
+    pub fn open() -> Result<Self, LinkError> {
+        let (mut connection, handle, _) = rtnetlink::new_connection().map_err(LinkError::Open)?;
+        // Lets a change that was made be told from a connection that broke: both would only end the answers.
+        connection.set_forward_ack(true);
+        // Words with the error numbers. Kernels before 4.12 have none, and everything else works.
+        let _ = connection.socket_mut().socket_ref().set_ext_ack(true);
+        let driver = tokio::spawn(connection).abort_handle();
+        Ok(Links { handle, driver })
+    }
+
+    /// The device of this name, if there is one. From Linux 5.5 on an alternative name finds it, too.
+    pub async fn get(&self, name: &str) -> Result<Option<Link>, LinkError> {
+        self.find(Request::Find(name)).await
+    }
+
+    /// The name of the device with this number, if there is one.
+    pub async fn name_of(&self, index: u32) -> Result<Option<String>, LinkError> {
+        Ok(self.find(Request::FindNumber(index)).await?.map(|link| link.name))
+    }
+
+    /// Makes a VXLAN device and sets it up, in one request: the kernel removes it again where it can't be set up.
+    pub async fn add_vxlan(&self, vxlan: &Vxlan) -> Result<(), LinkError> {
+        self.change(Request::AddVxlan(vxlan)).await
+    }
+
+    /// Sets a device up.
+    pub async fn set_up(&self, name: &str) -> Result<(), LinkError> {
+        self.change(Request::SetUp(name)).await
+    }
+
+    /// Sets a device down.
+    pub async fn set_down(&self, name: &str) -> Result<(), LinkError> {
+        self.change(Request::SetDown(name)).await
+    }
+
+    /// Deletes a device.
+    pub async fn delete(&self, name: &str) -> Result<(), LinkError> {
+        self.change(Request::Delete(name)).await
+    }
+
+    async fn find(&self, request: Request<'_>) -> Result<Option<Link>, LinkError> {
+        match self.call(&request).await {
+            Ok(NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link))) => Ok(Some(read(link))),
+            Ok(other) => Err(LinkError::Unexpected { action: request.to_string(), answer: other.message_type() }),
+            Err(error) if error.is_missing() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn change(&self, request: Request<'_>) -> Result<(), LinkError> {
+        match self.call(&request).await? {
+            // An error message without an error number is an acknowledgement.
+            NetlinkPayload::Error(_) => Ok(()),
+            other => Err(LinkError::Unexpected { action: request.to_string(), answer: other.message_type() }),
+        }
+    }
+
+    /// The kernel's answer to a request, unless it is an error.
+    async fn call(&self, request: &Request<'_>) -> Result<NetlinkPayload<RouteNetlinkMessage>, LinkError> {
+        request.check()?;
+        let lost = || LinkError::Lost { action: request.to_string() };
+        let mut answers = pin!(self.handle.clone().request(request.message()).map_err(|_| lost())?);
+        match answers.next().await.ok_or_else(lost)?.payload {
+            NetlinkPayload::Error(error) if error.code.is_some() => {
+                Err(LinkError::refused(request, error.raw_code().saturating_neg(), said(&error)))
+            }
+            answer => Ok(answer),
+        }
+    }
+}
+
+impl Drop for Links {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}
+
+/// What is asked of the kernel.
+enum Request<'a> {
+    Find(&'a str),
+    FindNumber(u32),
+    AddVxlan(&'a Vxlan),
+    SetUp(&'a str),
+    SetDown(&'a str),
+    Delete(&'a str),
+}
+
+impl fmt::Display for Request<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Request::Find(name) => write!(f, "looking for the network device {name}"),
+            Request::FindNumber(index) => write!(f, "looking for network device number {index}"),
+            Request::AddVxlan(vxlan) => write!(f, "making the vxlan device {} (VNI {})", vxlan.name, vxlan.vni),
+            Request::SetUp(name) => write!(f, "setting the network device {name} up"),
+            Request::SetDown(name) => write!(f, "setting the network device {name} down"),
+            Request::Delete(name) => write!(f, "deleting the network device {name}"),
+        }
+    }
+}
+
+impl Request<'_> {
+    /// Keeps back what the kernel would misunderstand.
+    fn check(&self) -> Result<(), LinkError> {
+        let is_name = |name: &str| (1..=NAME_MAX).contains(&name.len()) && !name.contains('\0');
+        match self {
+            // The kernel reads % as a pattern, and takes the first number that is free. No name, too, has it choose one.
+            Request::AddVxlan(vxlan) if !is_name(&vxlan.name) || vxlan.name.contains('%') => {
+                Err(LinkError::Name { action: self.to_string() })
+            }
+            // A name would end at the NUL, and stand for another device.
+            Request::Find(name) | Request::SetUp(name) | Request::SetDown(name) | Request::Delete(name)
+                if !is_name(name) =>
+            {
+                Err(LinkError::refused(self, ENODEV, None))
+            }
+            // ifi_index has a sign, and 0 stands for none.
+            Request::FindNumber(index) if *index == 0 || i32::try_from(*index).is_err() => {
+                Err(LinkError::refused(self, ENODEV, None))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn message(&self) -> NetlinkMessage<RouteNetlinkMessage> {
+        let named = LinkUnspec::new_with_name;
+        // RTM_NEWLINK without NLM_F_CREATE changes a device that is there.
+        let (message, flags) = match self {
+            Request::Find(name) => (RouteNetlinkMessage::GetLink(named(name).build()), 0),
+            Request::FindNumber(index) => (RouteNetlinkMessage::GetLink(LinkUnspec::new_with_index(*index).build()), 0),
+            Request::AddVxlan(vxlan) => {
+                (RouteNetlinkMessage::NewLink(vxlan_message(vxlan).build()), NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL)
+            }
+            Request::SetUp(name) => (RouteNetlinkMessage::NewLink(named(name).up().build()), NLM_F_ACK),
+            Request::SetDown(name) => (RouteNetlinkMessage::NewLink(named(name).down().build()), NLM_F_ACK),
+            Request::Delete(name) => (RouteNetlinkMessage::DelLink(named(name).build()), NLM_F_ACK),
+        };
+        let mut message = NetlinkMessage::from(message);
+        message.header.flags = NLM_F_REQUEST | flags;
+        message
+    }
+}
+
+/// Not a port: the kernel takes its default, which is 8472 unless the parameter `udp_port` of its module says otherwise.
+fn vxlan_message(vxlan: &Vxlan) -> LinkMessageBuilder<LinkVxlan> {
+    LinkVxlan::new(&vxlan.name, vxlan.vni)
+        .mtu(vxlan.mtu)
+        .dev(vxlan.lower)
+        .group(vxlan.group)
+        .ttl(0)
+        .tos(0)
+        .learning(true)
+        .proxy(false)
+        .rsc(false)
+        .l2miss(false)
+        .l3miss(false)
+        .udp_zero_csum6_tx(false)
+        .udp_zero_csum6_rx(false)
+        .up()
+}
+
+/// The kernel's own words about an error: `NLMSGERR_ATTR_MSG`, behind the request that an error message repeats
+/// (Documentation/userspace-api/netlink/intro.rst).
+fn said(error: &ErrorMessage) -> Option<String> {
+    const NLMSGERR_ATTR_MSG: u16 = 1;
+    let length = error.header.first_chunk().map(|length| u32::from_ne_bytes(*length))?;
+    let attributes = error.header.get(usize::try_from(length).ok()?.checked_next_multiple_of(4)?..)?;
+    let text = NlasIterator::new(attributes).flatten().find(|attribute| attribute.kind() == NLMSGERR_ATTR_MSG)?;
+    let text = String::from_utf8_lossy(text.value());
+    Some(text.trim_end_matches(['\0', '\n', '.']).to_owned()).filter(|text| !text.is_empty())
+}
+
+fn read(message: LinkMessage) -> Link {
+    let mut link = Link {
+        index: message.header.index,
+        name: String::new(),
+        kind: None,
+        up: message.header.flags.contains(LinkFlags::Up),
+        mtu: 0,
+        vxlan: None,
+    };
+    for attribute in message.attributes {
+        match attribute {
+            LinkAttribute::IfName(name) => link.name = name,
+            LinkAttribute::Mtu(mtu) => link.mtu = mtu,
+            LinkAttribute::LinkInfo(infos) => {
+                for info in infos {
+                    match info {
+                        LinkInfo::Kind(kind) => link.kind = Some(kind.to_string()),
+                        LinkInfo::Data(InfoData::Vxlan(data)) => link.vxlan = Some(read_vxlan(data)),
+                        _ => {}
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    link
+}
+
+fn read_vxlan(data: Vec<InfoVxlan>) -> VxlanInfo {
+    let mut vxlan = VxlanInfo::default();
+    for attribute in data {
+        match attribute {
+            InfoVxlan::Id(vni) => vxlan.vni = vni,
+            InfoVxlan::Link(index) => vxlan.lower = Some(index).filter(|index| *index != 0),
+            InfoVxlan::Group(group) => vxlan.group = Some(group),
+            InfoVxlan::Port(port) => vxlan.port = Some(port),
+            _ => {}
+        }
+    }
+    vxlan
+}
+
+#[cfg(test)]
+mod tests {
+    use rtnetlink::packet_core::{DefaultNla, Emitable};
+    use rtnetlink::packet_route::link::InfoKind;
+
+    use super::*;
+
+    fn vxlan(name: &str) -> Vxlan {
+        Vxlan { name: name.into(), vni: 7, lower: 12, group: Ipv4Addr::new(239, 0, 0, 1), mtu: 1500 }
+    }
+
+    #[test]
+    fn an_error_tells_what_was_tried_and_why_it_failed() {
+        let vtep7 = vxlan("vtep7");
+        let making = |errno, said: Option<&str>| {
+            LinkError::refused(&Request::AddVxlan(&vtep7), errno, said.map(str::to_owned)).to_string()
+        };
+        for (errno, reason) in [
+            (EPERM, "not permitted, it needs the capability CAP_NET_ADMIN"),
+            (EEXIST, "a device of that name, or with that VNI, exists already"),
+            (ENODEV, "there is no device number 12 to run over"),
+            (EOPNOTSUPP, "the kernel module vxlan is not available"),
+            (ERANGE, "the name or the VNI is out of range"),
+        ] {
+            assert_eq!(making(errno, None), format!("making the vxlan device vtep7 (VNI 7): {reason}"));
+        }
+        assert_eq!(
+            making(EEXIST, Some("A VXLAN device with the specified VNI already exists")),
+            "making the vxlan device vtep7 (VNI 7): a device of that name, or with that VNI, exists already; \
+             the kernel says: A VXLAN device with the specified VNI already exists"
+        );
+        let setting_up = |errno| LinkError::refused(&Request::SetUp("eth1"), errno, None);
+        assert_eq!(setting_up(ENODEV).to_string(), "setting the network device eth1 up: there is no such device");
+        assert!(!setting_up(EOPNOTSUPP).to_string().contains("vxlan"), "{}", setting_up(EOPNOTSUPP));
+    }
+
+    #[test]
+    fn errors_are_told_apart() {
+        for (errno, exists, missing, permission) in [
+            (EEXIST, true, false, false),
+            (ENODEV, false, true, false),
+            (EPERM, false, false, true),
+            (EACCES, false, false, true),
+            (EOPNOTSUPP, false, false, false),
+        ] {
+            let error = LinkError::refused(&Request::Delete("eth1"), errno, None);
+            assert_eq!(
+                (error.is_exists(), error.is_missing(), error.is_permission()),
+                (exists, missing, permission),
+                "{error}"
+            );
+        }
+    }
+
+    /// An error message as the kernel sends it: the request again, then attributes.
+    fn answer(attributes: &[DefaultNla]) -> ErrorMessage {
+        let mut request = Request::Delete("odd").message();
+        request.finalize();
+        let mut error = ErrorMessage::default();
+        error.header.resize(request.buffer_len() + attributes.buffer_len(), 0);
+        request.serialize(&mut error.header[..request.buffer_len()]);
+        attributes.emit(&mut error.header[request.buffer_len()..]);
+        error
+    }
+
+    #[test]
+    fn the_kernels_own_words_are_found() {
+        let offset = DefaultNla::new(2, vec![4, 0, 0, 0]);
+        let text = DefaultNla::new(1, b"Unknown device type.\0".to_vec());
+        assert_eq!(said(&answer(&[offset.clone(), text])).as_deref(), Some("Unknown device type"));
+        assert_eq!(said(&answer(&[offset])), None);
+        assert_eq!(said(&answer(&[])), None, "kernels before 4.12");
+        let mut cut = answer(&[]);
+        for length in (0..cut.header.len()).rev() {
+            cut.header.truncate(length);
+            assert_eq!(said(&cut), None, "{length} bytes");
+        }
+    }
+
+    #[test]
+    fn a_vxlan_device_is_asked_for_with_everything_but_a_port() {
+        let message = Request::AddVxlan(&vxlan("vtep7")).message();
+        assert_eq!(message.header.flags, NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL);
+        let NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link)) = message.payload else {
+            panic!("{message:?}");
+        };
+        assert_eq!((link.header.index, link.header.flags), (0, LinkFlags::Up));
+        assert_eq!(link.header.change_mask, LinkFlags::Up);
+        let data = vec![
+            InfoVxlan::Id(7),
+            InfoVxlan::Link(12),
+            InfoVxlan::Group(Ipv4Addr::new(239, 0, 0, 1)),
+            InfoVxlan::Ttl(0),
+            InfoVxlan::Tos(0),
+            InfoVxlan::Learning(true),
+            InfoVxlan::Proxy(false),
+            InfoVxlan::Rsc(false),
+            InfoVxlan::L2Miss(false),
+            InfoVxlan::L3Miss(false),
+            InfoVxlan::UDPZeroCsumTX(false),
+            InfoVxlan::UDPZeroCsumRX(false),
+        ];
+        let expected = [
+            LinkAttribute::IfName("vtep7".into()),
+            LinkAttribute::Mtu(1500),
+            LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Vxlan), LinkInfo::Data(InfoData::Vxlan(data))]),
+        ];
+        assert_eq!(link.attributes.len(), expected.len(), "{link:?}");
+        for attribute in expected {
+            assert!(link.attributes.contains(&attribute), "{attribute:?} not in {link:?}");
+        }
+    }
+
+    #[test]
+    fn looking_for_a_device_does_not_list_all_of_them() {
+        for request in [Request::Find("eth1"), Request::FindNumber(3)] {
+            assert_eq!(request.message().header.flags, NLM_F_REQUEST, "{request}");
+        }
+    }
+
+    #[test]
+    fn setting_up_and_down_makes_no_device() {
+        for request in [Request::SetUp("eth1"), Request::SetDown("eth1")] {
+            assert_eq!(request.message().header.flags, NLM_F_REQUEST | NLM_F_ACK, "{request}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_the_kernel_would_make_another_of_is_refused() {
+        for name in ["", "vtep%d", "vtep7\0", "a-name-too-long-"] {
+            let refused = Request::AddVxlan(&vxlan(name)).check();
+            assert!(matches!(refused, Err(LinkError::Name { .. })), "{name:?}: {refused:?}");
+        }
+        for name in ["", "eth1\0", "a-name-too-long-"] {
+            for request in [Request::Find(name), Request::SetUp(name), Request::SetDown(name), Request::Delete(name)] {
+                assert!(request.check().is_err_and(|error| error.is_missing()), "{request}");
+            }
+        }
+        for number in [0, 1 << 31] {
+            assert!(Request::FindNumber(number).check().is_err_and(|error| error.is_missing()), "{number}");
+        }
+        assert!(Request::AddVxlan(&vxlan("vtep16777215")).check().is_ok());
+        assert!(Request::Find("fifteen-bytes-%").check().is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_lost_connection_is_not_taken_for_an_answer() {
+        let links = Links::open().unwrap();
+        links.driver.abort();
+        // Before and after the runtime gets to it: a request that nobody answers, and one that nobody takes.
+        for _ in 0..2 {
+            let found = links.get("lo").await;
+            assert!(matches!(found, Err(LinkError::Lost { .. })), "{found:?}");
+            let deleted = links.delete("no-such-device").await;
+            assert!(matches!(deleted, Err(LinkError::Lost { .. })), "{deleted:?}");
+        }
+    }
+}

@@ -1,0 +1,481 @@
+//! One connection to an OVSDB server: sends requests, matches replies to them, answers the server's echo, delivers
+//! what monitors and locks tell.
+//!
+//! A call is put into the outgoing buffer at once and returns a [`Reply`] to wait for; everything that was called
+//! before the next wait leaves in one write. Any number of calls may be in flight, in any order.
+//!
+//! Nothing here waits by itself and nothing here has a deadline: whoever awaits a [`Reply`] bounds that wait. Dropping
+//! a [`Reply`] forgets the answer, it does not take the request back.
+
+use std::collections::{BTreeMap, HashMap};
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::task::AbortHandle;
+use tracing::{debug, warn};
+
+use super::error::{CallError, Disconnect};
+use super::frame::{Framer, Limits};
+use super::message::{Answer, Message, Request};
+use super::monitor::{self, MonitorRequests, Notice, Since, Sink, Updates};
+use super::remote::Remote;
+use super::schema::DatabaseSchema;
+use super::transaction::{Done, TransactParams, TransactReply, Transaction};
+use super::value::{PlainUuid, Uuid};
+
+/// A connection. Dropping it ends it and fails what is still in flight.
+#[derive(Debug)]
+pub struct Connection {
+    shared: Arc<Shared>,
+    tasks: [AbortHandle; 2],
+}
+
+/// What a server tells without being asked, monitors aside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A lock that was asked for is ours now.
+    Locked(String),
+    /// A lock of ours was taken by another client.
+    Stolen(String),
+}
+
+/// The answer to `lock` and `steal`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+pub struct Locked {
+    /// Whether the lock is ours already; if not, [`Event::Locked`] tells when it is.
+    pub locked: bool,
+}
+
+#[derive(Debug)]
+struct Shared {
+    remote: String,
+    state: Mutex<State>,
+    /// Rung when there is something to write.
+    outgoing: Notify,
+}
+
+struct State {
+    outgoing: Vec<u8>,
+    last_id: u64,
+    /// Ordered by id, so that what was in flight is told in the order in which it was sent.
+    pending: BTreeMap<u64, Pending>,
+    monitors: HashMap<String, Arc<Mutex<Sink>>>,
+    events: mpsc::UnboundedSender<Event>,
+    event_receiver: Option<mpsc::UnboundedReceiver<Event>>,
+    ended: Option<Disconnect>,
+}
+
+impl std::fmt::Debug for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("State").field("in_flight", &self.in_flight()).field("ended", &self.ended).finish()
+    }
+}
+
+struct Pending {
+    method: &'static str,
+    /// Parses the result where it lies in the read buffer and passes it on.
+    complete: Complete,
+}
+
+type Outcome<'a> = Result<Option<&'a RawValue>, CallError>;
+type Complete = Box<dyn FnOnce(Outcome<'_>) + Send>;
+
+/// An answer that is on its way. It comes as `T`.
+#[derive(Debug)]
+pub struct Reply<T> {
+    id: u64,
+    method: &'static str,
+    shared: Arc<Shared>,
+    receiver: oneshot::Receiver<Result<T, CallError>>,
+}
+
+impl Connection {
+    /// Connects, once. Must be called inside a tokio runtime, which then serves the connection.
+    pub async fn open(remote: &Remote) -> io::Result<Self> {
+        let (read, write) = remote.open().await?;
+        Ok(Connection::over(read, write, remote.to_string(), Limits::default()))
+    }
+
+    /// Speaks over a stream that exists already; `name` stands for the server in errors.
+    pub fn over(
+        read: impl AsyncRead + Send + Unpin + 'static,
+        write: impl AsyncWrite + Send + Unpin + 'static,
+        name: String,
+        limits: Limits,
+    ) -> Self {
+        let (events, event_receiver) = mpsc::unbounded_channel();
+        let state = State {
+            outgoing: Vec::new(),
+            last_id: 0,
+            pending: BTreeMap::new(),
+            monitors: HashMap::new(),
+            events,
+            event_receiver: Some(event_receiver),
+            ended: None,
+        };
+        let shared = Arc::new(Shared { remote: name, state: Mutex::new(state), outgoing: Notify::new() });
+        // Two tasks, so that a server which is slow to read can never keep us from reading: it does not read from a
+        // client that does not read either.
+        let reader = tokio::spawn(run(shared.clone(), read_all(shared.clone(), read, limits)));
+        let writer = tokio::spawn(run(shared.clone(), write_all(shared.clone(), write)));
+        Connection { shared, tasks: [reader.abort_handle(), writer.abort_handle()] }
+    }
+
+    /// The server's address.
+    pub fn remote(&self) -> &str {
+        &self.shared.remote
+    }
+
+    /// Whether the connection is still there, as far as is known.
+    pub fn is_open(&self) -> bool {
+        self.shared.lock().ended.is_none()
+    }
+
+    /// Lock notifications. There is one receiver; the second call returns `None`.
+    pub fn events(&self) -> Option<mpsc::UnboundedReceiver<Event>> {
+        self.shared.lock().event_receiver.take()
+    }
+
+    /// The names of the databases (RFC 7047 section 4.1.1).
+    pub fn list_dbs(&self) -> Reply<Vec<String>> {
+        self.call("list_dbs", [(); 0])
+    }
+
+    /// A database's schema (section 4.1.2).
+    pub fn get_schema(&self, database: &str) -> Reply<DatabaseSchema> {
+        self.call("get_schema", [database])
+    }
+
+    /// Runs a transaction (section 4.1.3); [`TransactReply::check`] tells whether it succeeded.
+    pub fn transact(&self, database: &str, transaction: &Transaction) -> Reply<TransactReply> {
+        self.call("transact", TransactParams(database, &transaction.operations))
+    }
+
+    /// Asks the server to give up on a transaction that waits (section 4.1.4). Unless the connection is aware of
+    /// database changes, ovsdb-server then sends no reply at all, so the wait for it must end by itself.
+    pub fn cancel<T>(&self, reply: &Reply<T>) {
+        self.notify("cancel", [reply.id]);
+    }
+
+    /// Watches tables (section 4.1.5); notifications carry [`monitor::RowUpdate`]s.
+    pub fn monitor<T>(&self, database: &str, requests: &MonitorRequests) -> (Reply<T>, Updates<T>)
+    where
+        T: DeserializeOwned + Send + 'static,
+    {
+        let (id, updates) = self.watch();
+        (self.call("monitor", (database, id, requests)), updates)
+    }
+
+    /// Watches the rows that match conditions (ovsdb-server(7)); notifications carry [`monitor::RowUpdate2`]s.
+    pub fn monitor_cond<T>(&self, database: &str, requests: &MonitorRequests) -> (Reply<T>, Updates<T>)
+    where
+        T: DeserializeOwned + Send + 'static,
+    {
+        let (id, updates) = self.watch();
+        (self.call("monitor_cond", (database, id, requests)), updates)
+    }
+
+    /// As [`Connection::monitor_cond`], going on after the transaction `since` when the server still knows it
+    /// (ovsdb-server(7)). A database in a file knows none, and sends everything.
+    pub fn monitor_cond_since<T>(
+        &self,
+        database: &str,
+        requests: &MonitorRequests,
+        since: Option<PlainUuid>,
+    ) -> (Reply<Since<T>>, Updates<T>)
+    where
+        T: DeserializeOwned + Send + 'static,
+    {
+        let (id, updates) = self.watch();
+        let since = since.unwrap_or(PlainUuid(Uuid(uuid::Uuid::nil())));
+        (self.call("monitor_cond_since", (database, id, requests, since)), updates)
+    }
+
+    /// Changes the conditions of a running `monitor_cond` (ovsdb-server(7)); the requests name no columns. Rows that come and go by it are told as
+    /// ordinary updates, before the reply.
+    pub fn monitor_cond_change<T>(&self, updates: &Updates<T>, requests: &MonitorRequests) -> Reply<Done> {
+        self.call("monitor_cond_change", (&updates.id, &updates.id, requests))
+    }
+
+    /// Ends a monitor (section 4.1.7).
+    pub fn monitor_cancel<T>(&self, updates: Updates<T>) -> Reply<Done> {
+        self.shared.lock().monitors.remove(&updates.id);
+        self.call("monitor_cancel", [&updates.id])
+    }
+
+    /// Asks for a lock (section 4.1.8).
+    pub fn lock(&self, name: &str) -> Reply<Locked> {
+        self.call("lock", [name])
+    }
+
+    /// Takes a lock from whoever holds it (section 4.1.8).
+    pub fn steal(&self, name: &str) -> Reply<Locked> {
+        self.call("steal", [name])
+    }
+
+    /// Gives a lock back, or stops waiting for it (section 4.1.8).
+    pub fn unlock(&self, name: &str) -> Reply<Done> {
+        self.call("unlock", [name])
+    }
+
+    /// Asks for a sign of life (section 4.1.11).
+    pub fn echo(&self) -> Reply<Done> {
+        self.call("echo", [(); 0])
+    }
+
+    /// Whether schema changes are told as [`monitor::Update::Canceled`] instead of closing the connection
+    /// (ovsdb-server(7)).
+    pub fn set_db_change_aware(&self, aware: bool) -> Reply<Done> {
+        self.call("set_db_change_aware", [aware])
+    }
+
+    /// An id of the running server; a new one after each of its starts (ovsdb-server(7)).
+    pub fn get_server_id(&self) -> Reply<PlainUuid> {
+        self.call("get_server_id", [(); 0])
+    }
+
+    fn watch<T: DeserializeOwned + Send + 'static>(&self) -> (String, Updates<T>) {
+        let mut state = self.shared.lock();
+        // Only has to differ from the other monitors of this connection, and calls are numbered already.
+        state.last_id += 1;
+        let id = format!("monitor-{}", state.last_id);
+        let (sink, updates) = monitor::channel(id.clone());
+        if state.ended.is_none() {
+            state.monitors.insert(id.clone(), Arc::new(Mutex::new(sink)));
+        }
+        (id, updates)
+    }
+
+    /// Calls any method. The daemons of Open vSwitch speak the same JSON-RPC on their control sockets (ovs-appctl(8)).
+    pub fn call<T>(&self, method: &'static str, params: impl Serialize) -> Reply<T>
+    where
+        T: DeserializeOwned + Send + 'static,
+    {
+        let (sender, receiver) = oneshot::channel();
+        let complete: Complete = Box::new(move |outcome| {
+            // Nobody waits any more: the answer is of no interest.
+            let _ = sender.send(outcome.and_then(|result| {
+                serde_json::from_str(result.map_or("null", RawValue::get))
+                    .map_err(|error| CallError::Unexpected { method, reason: error.to_string() })
+            }));
+        });
+        let mut state = self.shared.lock();
+        state.last_id += 1;
+        let id = state.last_id;
+        let reply = Reply { id, method, shared: self.shared.clone(), receiver };
+        if let Some(cause) = &state.ended {
+            let error = self.shared.disconnected(method.to_owned(), cause.clone());
+            drop(state);
+            complete(Err(error));
+            return reply;
+        }
+        match state.write(&Request { id: Some(id), method, params }) {
+            Ok(()) => {
+                state.pending.insert(id, Pending { method, complete });
+                drop(state);
+                self.shared.outgoing.notify_one();
+            }
+            Err(error) => {
+                drop(state);
+                complete(Err(CallError::Unexpected { method, reason: format!("can't be written: {error}") }));
+            }
+        }
+        reply
+    }
+
+    /// Puts a notification into the outgoing buffer.
+    fn notify(&self, method: &'static str, params: impl Serialize) {
+        let mut state = self.shared.lock();
+        if state.ended.is_none()
+            && let Err(error) = state.write(&Request { id: None, method, params })
+        {
+            warn!(method, %error, "a notification can't be written");
+        }
+        drop(state);
+        self.shared.outgoing.notify_one();
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+        self.shared.end(Disconnect::Dropped);
+    }
+}
+
+impl<T> Future for Reply<T> {
+    type Output = Result<T, CallError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.receiver).poll(context).map(|outcome| {
+            outcome.unwrap_or_else(|_| Err(self.shared.disconnected(self.method.to_owned(), Disconnect::Dropped)))
+        })
+    }
+}
+
+impl<T> Drop for Reply<T> {
+    fn drop(&mut self) {
+        let forgotten = self.shared.lock().pending.remove(&self.id);
+        // Dropped only now, after the lock: it holds the other end of our channel.
+        drop(forgotten);
+    }
+}
+
+impl State {
+    /// Appends a message to the outgoing buffer, whole or not at all.
+    fn write(&mut self, message: &impl Serialize) -> Result<(), serde_json::Error> {
+        let before = self.outgoing.len();
+        serde_json::to_writer(&mut self.outgoing, message).inspect_err(|_| self.outgoing.truncate(before))
+    }
+
+    fn in_flight(&self) -> String {
+        let methods: Vec<&str> = self.pending.values().map(|pending| pending.method).collect();
+        methods.join(", ")
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic while the lock was held can't have left a half-written state that matters to a process that aborts.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn disconnected(&self, in_flight: String, cause: Disconnect) -> CallError {
+        CallError::Disconnected { remote: self.remote.clone(), in_flight, cause }
+    }
+
+    /// Marks the connection as gone and fails everything in flight.
+    fn end(&self, cause: Disconnect) {
+        let mut state = self.lock();
+        if state.ended.is_some() {
+            return;
+        }
+        let in_flight = state.in_flight();
+        let pending = std::mem::take(&mut state.pending);
+        // Without its sink, the receiving end of a monitor reads to its end and stops.
+        let monitors = std::mem::take(&mut state.monitors);
+        state.ended = Some(cause.clone());
+        drop(state);
+        drop(monitors);
+        for call in pending.into_values() {
+            (call.complete)(Err(self.disconnected(in_flight.clone(), cause.clone())));
+        }
+    }
+
+    /// Acts upon one message of the server.
+    fn receive(&self, text: &[u8]) -> Result<(), Disconnect> {
+        match Message::parse(text).map_err(|error| Disconnect::Message(error.to_string()))? {
+            Message::Reply { id, outcome } => {
+                let call = id.get().parse().ok().and_then(|id: u64| self.lock().pending.remove(&id));
+                match call {
+                    Some(Pending { method, complete }) => {
+                        complete(outcome.map_err(|error| CallError::Server { method, error }));
+                    }
+                    None => debug!(id = id.get(), "a reply that nobody waits for"),
+                }
+            }
+            Message::Request { id, method, params } => {
+                // `echo` is the only request a server may send (RFC 7047 section 4.1.11).
+                let (result, error) = match &*method {
+                    "echo" => (params, None),
+                    _ => (None, Some("unknown method")),
+                };
+                let answer = Answer { id, result, error };
+                self.lock().write(&answer).map_err(|error| Disconnect::Message(error.to_string()))?;
+                self.outgoing.notify_one();
+            }
+            Message::Notification { method, params } => self.notified(&method, params)?,
+        }
+        Ok(())
+    }
+
+    fn notified(&self, method: &str, params: Option<&RawValue>) -> Result<(), Disconnect> {
+        let unreadable = |error: serde_json::Error| Disconnect::Message(format!("{method}: {error}"));
+        let params = params.map_or("[]", RawValue::get);
+        match method {
+            "update" | "update2" => {
+                let (id, tables): (&RawValue, &RawValue) = serde_json::from_str(params).map_err(unreadable)?;
+                self.tell(id, Notice::Changed(None, tables));
+            }
+            "update3" => {
+                let (id, transaction, tables): (&RawValue, PlainUuid, &RawValue) =
+                    serde_json::from_str(params).map_err(unreadable)?;
+                self.tell(id, Notice::Changed(Some(transaction), tables));
+            }
+            "monitor_canceled" => {
+                let (id,): (&RawValue,) = serde_json::from_str(params).map_err(unreadable)?;
+                self.tell(id, Notice::Canceled);
+            }
+            "locked" | "stolen" => {
+                let (name,): (String,) = serde_json::from_str(params).map_err(unreadable)?;
+                let event = if method == "locked" { Event::Locked(name) } else { Event::Stolen(name) };
+                // Who did not ask for the receiver does not want to know.
+                let _ = self.lock().events.send(event);
+            }
+            _ => debug!(method, "a notification of an unknown kind"),
+        }
+        Ok(())
+    }
+
+    fn tell(&self, id: &RawValue, notice: Notice<'_>) {
+        let id: String = serde_json::from_str(id.get()).unwrap_or_default();
+        let sink = self.lock().monitors.get(&id).cloned();
+        let wanted = match sink {
+            Some(sink) => (sink.lock().unwrap_or_else(PoisonError::into_inner))(notice),
+            None => return debug!(id, "an update of a monitor that nobody reads"),
+        };
+        if !wanted {
+            self.lock().monitors.remove(&id);
+        }
+    }
+}
+
+/// Runs one half of a connection and, when it ends, ends the connection for everybody.
+async fn run(shared: Arc<Shared>, half: impl Future<Output = Disconnect>) {
+    let cause = half.await;
+    debug!(remote = shared.remote, %cause, "connection ended");
+    shared.end(cause);
+}
+
+async fn read_all(shared: Arc<Shared>, mut read: impl AsyncRead + Unpin, limits: Limits) -> Disconnect {
+    let mut framer = Framer::new(limits);
+    loop {
+        match read.read_buf(framer.space()).await {
+            Err(error) => return Disconnect::Io(Arc::new(error)),
+            Ok(0) => return framer.finish().map_or_else(Disconnect::Frame, |()| Disconnect::Closed),
+            Ok(_) => {}
+        }
+        loop {
+            match framer.next_text() {
+                Err(error) => return Disconnect::Frame(error),
+                Ok(None) => break,
+                Ok(Some(text)) => {
+                    if let Err(cause) = shared.receive(text) {
+                        return cause;
+                    }
+                }
+            }
+        }
+    }
+}
+
+async fn write_all(shared: Arc<Shared>, mut write: impl AsyncWrite + Unpin) -> Disconnect {
+    loop {
+        let bytes = std::mem::take(&mut shared.lock().outgoing);
+        if bytes.is_empty() {
+            shared.outgoing.notified().await;
+        } else if let Err(error) = write.write_all(&bytes).await {
+            return Disconnect::Io(Arc::new(error));
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! What can go wrong between us and an OVSDB server, and whose fault it is.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer};
+
+use super::frame::FrameError;
+
+/// The kinds of errors that a server sends, by the word in `error` (RFC 7047 sections 4.1, 5.2 and the server's own).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ErrorClass {
+    /// A value outside of what the schema allows, a unique index hit, or a column that can't be changed.
+    ConstraintViolation,
+    /// A reference to a row that does not exist.
+    ReferentialIntegrityViolation,
+    /// A request, an operation or a value that the server could not read.
+    SyntaxError,
+    /// A column that the table does not have.
+    UnknownColumn,
+    /// A table that the database does not have.
+    UnknownTable,
+    /// A `wait` whose condition did not come true in time; with timeout 0, a guard that no longer holds.
+    TimedOut,
+    /// An `assert` without the lock.
+    NotOwner,
+    /// An `abort` operation.
+    Aborted,
+    /// A request that was canceled, by us or by a schema change.
+    Canceled,
+    /// The server has no database of that name (any more).
+    UnknownDatabase,
+    /// The server does not know the method; older servers lack the newer ones.
+    UnknownMethod,
+    /// `monitor_cancel` of a monitor that does not exist.
+    UnknownMonitor,
+    /// The same `uuid-name` twice in one transaction.
+    DuplicateUuidName,
+    /// An `insert` with a UUID that is taken.
+    DuplicateUuid,
+    /// A number that left its range in a `mutate`.
+    RangeError,
+    /// A division by zero in a `mutate`.
+    DomainError,
+    /// The operation can't be done here, a `wait` or a durable `commit` for instance.
+    NotSupported,
+    /// The server is read-only, or the database is a reserved one.
+    NotAllowed,
+    /// Role-based access control forbids it.
+    PermissionError,
+    /// A cluster member that is not the leader, or that is cut off from the cluster.
+    NotLeader,
+    /// The server has no memory for it.
+    ResourcesExhausted,
+    /// The server could not write its file.
+    IoError,
+    /// Any other word, kept as it came.
+    Other(String),
+}
+
+impl From<&str> for ErrorClass {
+    fn from(word: &str) -> Self {
+        match word {
+            "constraint violation" => ErrorClass::ConstraintViolation,
+            "referential integrity violation" => ErrorClass::ReferentialIntegrityViolation,
+            "syntax error" => ErrorClass::SyntaxError,
+            "unknown column" => ErrorClass::UnknownColumn,
+            "unknown table" => ErrorClass::UnknownTable,
+            "timed out" => ErrorClass::TimedOut,
+            "not owner" => ErrorClass::NotOwner,
+            "aborted" => ErrorClass::Aborted,
+            "canceled" => ErrorClass::Canceled,
+            "unknown database" => ErrorClass::UnknownDatabase,
+            "unknown method" => ErrorClass::UnknownMethod,
+            "unknown monitor" => ErrorClass::UnknownMonitor,
+            "duplicate uuid-name" => ErrorClass::DuplicateUuidName,
+            "duplicate uuid" => ErrorClass::DuplicateUuid,
+            "range error" => ErrorClass::RangeError,
+            "domain error" => ErrorClass::DomainError,
+            "not supported" => ErrorClass::NotSupported,
+            "not allowed" => ErrorClass::NotAllowed,
+            "permission error" => ErrorClass::PermissionError,
+            "not leader" => ErrorClass::NotLeader,
+            "resources exhausted" => ErrorClass::ResourcesExhausted,
+            "I/O error" => ErrorClass::IoError,
+            other => ErrorClass::Other(other.to_owned()),
+        }
+    }
+}
+
+/// An error in the server's own words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerError {
+    /// The class, as the server spells it.
+    pub error: String,
+    /// What happened, for people.
+    pub details: Option<String>,
+    /// The part of the request that the server stumbled over.
+    pub syntax: Option<String>,
+}
+
+impl ServerError {
+    /// The class to decide upon.
+    pub fn class(&self) -> ErrorClass {
+        ErrorClass::from(self.error.as_str())
+    }
+}
+
+impl fmt::Display for ServerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.error)?;
+        if let Some(details) = &self.details {
+            write!(f, ": {details}")?;
+        }
+        if let Some(syntax) = &self.syntax {
+            write!(f, " (at {syntax})")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ServerError {}
+
+impl<'de> Deserialize<'de> for ServerError {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        /// A bare word for an unknown method or monitor and for "canceled", an object for everything else.
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Spelling {
+            Word(String),
+            Object { error: String, details: Option<String>, syntax: Option<String> },
+        }
+
+        Ok(match Spelling::deserialize(deserializer)? {
+            Spelling::Word(error) => ServerError { error, details: None, syntax: None },
+            Spelling::Object { error, details, syntax } => ServerError { error, details, syntax },
+        })
+    }
+}
+
+/// Why a connection is no longer there.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Disconnect {
+    /// The server closed it, between two messages.
+    #[error("the server closed the connection")]
+    Closed,
+    /// We closed it ourselves.
+    #[error("the connection was given up")]
+    Dropped,
+    /// Reading or writing failed.
+    #[error("{0}")]
+    Io(Arc<std::io::Error>),
+    /// The stream is not OVSDB.
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    /// A message makes no sense.
+    #[error("{0}")]
+    Message(String),
+}
+
+/// Why a call to the server did not bring a result.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum CallError {
+    /// The server answered with an error.
+    #[error("{method}: {error}")]
+    Server {
+        /// The call.
+        method: &'static str,
+        /// The server's words.
+        error: ServerError,
+    },
+    /// The connection ended first; whether the call took effect is unknown if it had been sent.
+    #[error("connection to {remote} lost with {in_flight} in flight: {cause}")]
+    Disconnected {
+        /// The server's address.
+        remote: String,
+        /// The calls that were not answered, as "transact, monitor_cond".
+        in_flight: String,
+        /// How it ended.
+        cause: Disconnect,
+    },
+    /// The answer is not what this call returns.
+    #[error("{method}: unexpected answer: {reason}")]
+    Unexpected {
+        /// The call.
+        method: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+impl CallError {
+    /// The server's error, if it was the server that refused.
+    pub fn server(&self) -> Option<&ServerError> {
+        match self {
+            CallError::Server { error, .. } => Some(error),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! Cuts a byte stream into JSON texts.
+//!
+//! OVSDB's JSON-RPC has no framing of its own: objects follow each other with or without white space, several in one
+//! read or one over many reads. So the end of a text is found by following brackets and strings, nothing more; what
+//! is inside is judged when the text is parsed. Every byte is looked at once, however the stream is cut, because the
+//! scan goes on where it stopped. Bytes are compared, not characters: no byte of a multi-byte UTF-8 character is an
+//! ASCII one, so a character that is split between two reads needs no care.
+
+/// How large and how deep one text may be.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Bytes of one text.
+    pub size: usize,
+    /// Objects and arrays inside each other.
+    pub depth: usize,
+}
+
+impl Default for Limits {
+    /// 1 GiB, as a whole database may come in one reply, and the 1000 levels that ovsdb-server itself allows.
+    fn default() -> Self {
+        Limits { size: 1 << 30, depth: 1000 }
+    }
+}
+
+/// Why a stream can't be cut any further. The connection is of no use after this.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FrameError {
+    /// A message is an object; anything else means that this is not OVSDB.
+    #[error("expected a JSON object, but it starts with {:?}", char::from(*.0))]
+    NotAnObject(u8),
+    /// The text did not end within the limit.
+    #[error("a message is larger than {0} bytes")]
+    TooLarge(usize),
+    /// The text is nested beyond the limit.
+    #[error("a message is nested deeper than {0} levels")]
+    TooDeep(usize),
+    /// The stream ended inside a text.
+    #[error("the stream ended in the middle of a message, after {0} bytes of it")]
+    Truncated(usize),
+}
+
+/// Owns the bytes that were read and hands out whole JSON texts.
+#[derive(Debug, Default)]
+pub struct Framer {
+    buffer: Vec<u8>,
+    /// Where the current text starts; what is before has been handed out.
+    start: usize,
+    /// How far the current text has been looked at.
+    scanned: usize,
+    depth: usize,
+    in_string: bool,
+    limits: Limits,
+}
+
+/// Read at least this much at a time: a typical reply to one command fits.
+const READ_SIZE: usize = 16 * 1024;
+
+impl Framer {
+    /// A framer with other limits than the default ones.
+    pub fn new(limits: Limits) -> Self {
+        Framer { limits, ..Framer::default() }
+    }
+
+    /// The buffer to append the next bytes to, with room for a read.
+    pub fn space(&mut self) -> &mut Vec<u8> {
+        // Moving the rest to the front pays off once it is the smaller part; that keeps the cost per byte constant.
+        if self.start > 0 && self.start >= self.buffer.len() - self.start {
+            self.buffer.drain(..self.start);
+            self.scanned -= self.start;
+            self.start = 0;
+        }
+        self.buffer.reserve(READ_SIZE);
+        &mut self.buffer
+    }
+
+    /// The next whole text, or `None` when more bytes are needed.
+    pub fn next_text(&mut self) -> Result<Option<&[u8]>, FrameError> {
+        if self.depth == 0 && !self.find_start()? {
+            return Ok(None);
+        }
+        let end = self.find_end()?;
+        // The limit holds for what came at once as well as for what is still coming.
+        if end.unwrap_or(self.scanned) - self.start > self.limits.size {
+            return Err(FrameError::TooLarge(self.limits.size));
+        }
+        Ok(end.map(|end| {
+            let text = self.start..end;
+            self.start = end;
+            &self.buffer[text]
+        }))
+    }
+
+    /// To be asked at the end of the stream: a text that has begun is an error, silence between texts is not.
+    pub fn finish(&self) -> Result<(), FrameError> {
+        match self.depth {
+            0 => Ok(()),
+            _ => Err(FrameError::Truncated(self.buffer.len() - self.start)),
+        }
+    }
+
+    /// Skips white space to the `{` that opens the next text.
+    fn find_start(&mut self) -> Result<bool, FrameError> {
+        let rest = &self.buffer[self.start..];
+        let Some(skip) = rest.iter().position(|byte| !matches!(byte, b' ' | b'\t' | b'\n' | b'\r')) else {
+            self.start = self.buffer.len();
+            self.scanned = self.start;
+            return Ok(false);
+        };
+        if rest[skip] != b'{' {
+            return Err(FrameError::NotAnObject(rest[skip]));
+        }
+        self.start += skip;
+        self.scanned = self.start + 1;
+        self.depth = 1;
+        Ok(true)
+    }
+
+    /// Goes on from `scanned` to the bracket that closes the text.
+    fn find_end(&mut self) -> Result<Option<usize>, FrameError> {
+        let bytes = &self.buffer[..];
+        let mut at = self.scanned;
+        while at < bytes.len() {
+            if self.in_string {
+                match memchr::memchr2(b'"', b'\\', &bytes[at..]) {
+                    None => at = bytes.len(),
+                    Some(skip) if bytes[at + skip] == b'"' => {
+                        at += skip + 1;
+                        self.in_string = false;
+                    }
+                    // A backslash takes the next byte along; that one may not be here yet.
+                    Some(skip) if at + skip + 1 == bytes.len() => {
+                        self.scanned = at + skip;
+                        return Ok(None);
+                    }
+                    Some(skip) => at += skip + 2,
+                }
+                continue;
+            }
+            match bytes[at] {
+                b'"' => self.in_string = true,
+                b'{' | b'[' => {
+                    self.depth += 1;
+                    if self.depth > self.limits.depth {
+                        return Err(FrameError::TooDeep(self.limits.depth));
+                    }
+                }
+                b'}' | b']' => {
+                    self.depth -= 1;
+                    if self.depth == 0 {
+                        self.scanned = at + 1;
+                        return Ok(Some(at + 1));
+                    }
+                }
+                _ => {}
+            }
+            at += 1;
+        }
+        self.scanned = at;
+        Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn cut(pieces: &[&[u8]], limits: Limits) -> Result<Vec<String>, FrameError> {
+        let mut framer = Framer::new(limits);
+        let mut texts = Vec::new();
+        for piece in pieces {
+            framer.space().extend_from_slice(piece);
+            while let Some(text) = framer.next_text()? {
+                texts.push(String::from_utf8_lossy(text).into_owned());
+            }
+        }
+        framer.finish().map(|()| texts)
+    }
+
+    #[test]
+    fn several_texts_in_one_read() {
+        let texts = cut(&[b"{\"a\":1}{\"b\":[{}]}\n \t{}"], Limits::default()).unwrap();
+        assert_eq!(texts, ["{\"a\":1}", "{\"b\":[{}]}", "{}"]);
+    }
+
+    #[test]
+    fn brackets_quotes_and_backslashes_inside_strings_are_text() {
+        let tricky = r#"{"a":"}{][\"","b\\":"\\","c":"\u007b"}"#;
+        assert_eq!(cut(&[tricky.as_bytes(), b"{}"], Limits::default()).unwrap(), [tricky, "{}"]);
+    }
+
+    #[test]
+    fn a_message_cut_at_every_place_is_the_same_message() {
+        let stream = "{\"a\":\"\\\"}é😀\\\\\",\"b\":[1,{\"c\":\"{\"}]} {\"d\":\"\\\\\\\"\"}".as_bytes();
+        let whole = cut(&[stream], Limits::default()).unwrap();
+        assert_eq!(whole.len(), 2);
+        for first in 0..stream.len() {
+            for second in first..stream.len() {
+                let pieces = [&stream[..first], &stream[first..second], &stream[second..]];
+                assert_eq!(cut(&pieces, Limits::default()).unwrap(), whole, "cut at {first} and {second}");
+            }
+        }
+    }
+
+    #[test]
+    fn anything_but_an_object_is_refused() {
+        assert_eq!(cut(&[b"  [1]"], Limits::default()), Err(FrameError::NotAnObject(b'[')));
+        assert_eq!(cut(&[b"{} HTTP/1.1"], Limits::default()), Err(FrameError::NotAnObject(b'H')));
+    }
+
+    #[test]
+    fn a_text_beyond_the_limits_is_refused() {
+        let limits = Limits { size: 20, depth: 3 };
+        assert!(cut(&[b"{\"a\":[{}]}"], limits).is_ok());
+        assert_eq!(cut(&[b"{\"a\":[{\"b\":[]}]}"], limits), Err(FrameError::TooDeep(3)));
+        assert_eq!(cut(&[b"{\"a\":\"123456789012\"}"], limits).unwrap().len(), 1, "exactly 20 bytes");
+        assert_eq!(cut(&[b"{\"a\":\"1234567890123\"}"], limits), Err(FrameError::TooLarge(20)));
+        assert_eq!(cut(&[b"{\"a\":\"", b"123456789012345"], limits), Err(FrameError::TooLarge(20)), "before its end");
+    }
+
+    #[test]
+    fn a_stream_that_ends_inside_a_text_says_so() {
+        assert_eq!(cut(&[b"{} {\"a\":"], Limits::default()), Err(FrameError::Truncated(5)));
+        assert!(cut(&[b"{} \n"], Limits::default()).is_ok());
+    }
+
+    fn any_json() -> impl Strategy<Value = serde_json::Value> {
+        let leaf = prop_oneof![any::<String>().prop_map(Into::into), any::<i64>().prop_map(Into::into)];
+        let tree = leaf.prop_recursive(4, 24, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Into::into),
+                prop::collection::hash_map(any::<String>(), inner, 0..4)
+                    .prop_map(|members| serde_json::Value::Object(members.into_iter().collect())),
+            ]
+        });
+        prop::collection::hash_map(any::<String>(), tree, 0..4)
+            .prop_map(|members| serde_json::Value::Object(members.into_iter().collect()))
+    }
+
+    proptest! {
+        #[test]
+        fn any_messages_cut_anywhere_come_out_whole(
+            messages in prop::collection::vec((any_json(), "[ \t\r\n]{0,3}"), 1..5),
+            cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..12),
+        ) {
+            let stream: String = messages.iter().map(|(json, gap)| format!("{json}{gap}")).collect();
+            let mut places: Vec<usize> = cuts.iter().map(|cut| cut.index(stream.len() + 1)).collect();
+            places.extend([0, stream.len()]);
+            places.sort_unstable();
+            let pieces: Vec<&[u8]> = places.windows(2).map(|w| &stream.as_bytes()[w[0]..w[1]]).collect();
+            let texts = cut(&pieces, Limits::default()).unwrap();
+            let expected: Vec<String> = messages.iter().map(|(json, _)| json.to_string()).collect();
+            prop_assert_eq!(texts, expected);
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = cut(&[&bytes], Limits { size: 64, depth: 4 }).is_ok();
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! Monitors: asking to be told of changes, and reading what is told (RFC 7047 section 4.1.5, ovsdb-server(7)).
+
+use std::collections::BTreeMap;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
+
+use super::operation::{Condition, Name, Row};
+use super::value::PlainUuid;
+
+/// What to watch in one table.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct MonitorRequest {
+    /// The columns; `None` is all of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub columns: Option<Vec<Name>>,
+    /// Which kinds of changes; `None` is all of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub select: Option<Select>,
+    /// Which rows. Only for `monitor_cond` and `monitor_cond_since`; the plain `monitor` refuses conditions.
+    #[serde(rename = "where", skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<Condition>,
+}
+
+impl MonitorRequest {
+    /// Watches the columns of every row.
+    pub fn columns(columns: &[&'static str]) -> Self {
+        let columns = columns.iter().map(|&column| Name::from(column)).collect();
+        MonitorRequest { columns: Some(columns), ..MonitorRequest::default() }
+    }
+}
+
+/// Which kinds of changes a monitor tells of.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Select {
+    /// The contents at the start.
+    pub initial: bool,
+    /// New rows.
+    pub insert: bool,
+    /// Rows that went away.
+    pub delete: bool,
+    /// Changed rows.
+    pub modify: bool,
+}
+
+/// What to watch, by table.
+pub type MonitorRequests = BTreeMap<Name, Vec<MonitorRequest>>;
+
+/// Changes by table and row; `R` is [`RowUpdate`] for `monitor`, [`RowUpdate2`] for the other two.
+pub type TableUpdates<R> = BTreeMap<String, BTreeMap<PlainUuid, R>>;
+
+/// A change as `monitor` tells it: an insert has only `new`, a delete only `old`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct RowUpdate {
+    /// The row before; for a modification only the columns that changed.
+    pub old: Option<Row>,
+    /// The row after, with all monitored columns.
+    pub new: Option<Row>,
+}
+
+/// A change as `monitor_cond` and `monitor_cond_since` tell it. Columns with default values are left out.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RowUpdate2 {
+    /// A row that was there when the monitor began.
+    Initial(Row),
+    /// A new row.
+    Insert(Row),
+    /// Differences: a new value for a column of one value, a symmetric difference for a set, and for a map the pairs
+    /// that changed (a pair with its old value has been removed).
+    Modify(Row),
+    /// The row is gone.
+    Delete,
+}
+
+/// The first answer of `monitor_cond_since`.
+#[derive(Debug, Deserialize)]
+pub struct Since<T>(
+    /// Whether the server still knew the transaction that was asked for, and so sent only what came after it.
+    pub bool,
+    /// The transaction that this is the state of.
+    pub PlainUuid,
+    /// The contents, or the changes.
+    pub T,
+);
+
+/// One notification of a monitor.
+#[derive(Debug)]
+pub enum Update<T> {
+    /// Changes of one transaction, with its id when the monitor is a `monitor_cond_since`.
+    Changed(Option<PlainUuid>, T),
+    /// The server ended the monitor, because the schema is changing.
+    Canceled,
+    /// The changes could not be read; what the receiver knows is out of date from here on.
+    Unreadable(String),
+}
+
+/// What a monitor tells after its first answer, in order. Ends with the connection.
+#[derive(Debug)]
+pub struct Updates<T> {
+    pub(super) id: String,
+    pub(super) receiver: mpsc::UnboundedReceiver<Update<T>>,
+}
+
+impl<T> Updates<T> {
+    /// The name by which the server knows the monitor, for `monitor_cancel`.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The next notification; `None` once the connection is gone.
+    pub async fn next(&mut self) -> Option<Update<T>> {
+        self.receiver.recv().await
+    }
+}
+
+/// Hands the notifications of one monitor to whoever waits for them, typed; `false` when nobody does any more.
+pub(super) type Sink = Box<dyn FnMut(Notice<'_>) -> bool + Send>;
+
+/// A notification before its contents are read.
+pub(super) enum Notice<'a> {
+    Changed(Option<PlainUuid>, &'a serde_json::value::RawValue),
+    Canceled,
+}
+
+/// The two ends between the connection and the one who watches.
+pub(super) fn channel<T: DeserializeOwned + Send + 'static>(id: String) -> (Sink, Updates<T>) {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    let sink = Box::new(move |notice: Notice<'_>| {
+        let update = match notice {
+            Notice::Canceled => Update::Canceled,
+            Notice::Changed(transaction, tables) => match serde_json::from_str(tables.get()) {
+                Ok(tables) => Update::Changed(transaction, tables),
+                Err(error) => Update::Unreadable(error.to_string()),
+            },
+        };
+        sender.send(update).is_ok()
+    });
+    (sink, Updates { id, receiver })
+}

@@ -1,0 +1,111 @@
+//! Settings, from the environment: the host agent gives a plugin no other way to be configured.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::error::Error;
+use crate::ovsdb::Remote;
+
+/// Where the database is: OVSDB remotes, comma separated, tried in order.
+pub const DB: &str = "OVS_PLUGIN_DB";
+/// Seconds for one whole command.
+pub const TIMEOUT: &str = "OVS_PLUGIN_TIMEOUT";
+/// The datapath type of new bridges that have no master and no explicit option.
+pub const DATAPATH_TYPE: &str = "OVS_PLUGIN_DATAPATH_TYPE";
+/// What is logged to stderr, as a tracing filter.
+pub const LOG: &str = "OVS_PLUGIN_LOG";
+/// Open vSwitch's own variable for the directory of its sockets.
+pub const RUNDIR: &str = "OVS_RUNDIR";
+
+const DEFAULT_RUNDIR: &str = "/var/run/openvswitch";
+/// Below the 10 s for which the Python client of the host agent waits.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// What a command needs to know besides its arguments.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// The servers to try, in order.
+    pub remotes: Vec<Remote>,
+    /// The time for one whole command, connecting and waiting included.
+    pub timeout: Duration,
+    /// The datapath type of new bridges; empty is Open vSwitch's default, `system`.
+    pub datapath_type: String,
+}
+
+impl Settings {
+    /// Reads the process's environment.
+    pub fn from_env() -> Result<Self, Error> {
+        Settings::read(|name| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned()))
+    }
+
+    /// Reads any environment; an empty variable counts as none.
+    pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, Error> {
+        let variable = |name: &str| variable(name).filter(|value| !value.is_empty());
+        let remotes = match variable(DB) {
+            Some(remotes) => remotes.split(',').map(|remote| parse_remote(remote.trim())).collect::<Result<_, _>>()?,
+            None => {
+                let rundir = variable(RUNDIR).map_or_else(|| PathBuf::from(DEFAULT_RUNDIR), PathBuf::from);
+                vec![Remote::Unix(rundir.join("db.sock"))]
+            }
+        };
+        let timeout = variable(TIMEOUT).map_or(Ok(DEFAULT_TIMEOUT), |seconds| parse_timeout(&seconds))?;
+        Ok(Settings { remotes, timeout, datapath_type: variable(DATAPATH_TYPE).unwrap_or_default() })
+    }
+}
+
+fn parse_remote(text: &str) -> Result<Remote, Error> {
+    text.parse()
+        .map_err(|error: crate::ovsdb::remote::RemoteError| Error::Setting { name: DB, problem: error.to_string() })
+}
+
+fn parse_timeout(text: &str) -> Result<Duration, Error> {
+    text.trim()
+        .parse()
+        .ok()
+        .filter(|seconds| *seconds > 0.0)
+        // More than a day is no deadline, and would overflow the clock at some point.
+        .and_then(|seconds: f64| Duration::try_from_secs_f64(seconds.min(86_400.0)).ok())
+        .ok_or_else(|| Error::Setting {
+            name: TIMEOUT,
+            problem: format!("{text:?} is not a number of seconds above 0"),
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(variables: &[(&str, &str)]) -> Result<Settings, Error> {
+        Settings::read(|name| variables.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned()))
+    }
+
+    fn shown(settings: &Settings) -> Vec<String> {
+        settings.remotes.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn without_variables_the_usual_socket_is_used() {
+        let settings = read(&[(DB, ""), (TIMEOUT, "")]).unwrap();
+        assert_eq!(shown(&settings), ["unix:/var/run/openvswitch/db.sock"]);
+        assert_eq!(settings.timeout, Duration::from_secs(8));
+        assert_eq!(settings.datapath_type, "");
+    }
+
+    #[test]
+    fn the_run_directory_moves_the_socket_and_an_explicit_remote_wins() {
+        assert_eq!(shown(&read(&[(RUNDIR, "/run/x")]).unwrap()), ["unix:/run/x/db.sock"]);
+        let settings = read(&[(RUNDIR, "/run/x"), (DB, "unix:/a, tcp:127.0.0.1:6640")]).unwrap();
+        assert_eq!(shown(&settings), ["unix:/a", "tcp:127.0.0.1:6640"]);
+    }
+
+    #[test]
+    fn a_wrong_setting_is_named_with_its_value() {
+        for (name, value) in [(DB, "unix:/a,,"), (DB, "nonsense"), (TIMEOUT, "0"), (TIMEOUT, "soon"), (TIMEOUT, "nan")]
+        {
+            let error = read(&[(name, value)]).unwrap_err().to_string();
+            assert!(error.contains(name), "{error}");
+        }
+        assert!(read(&[(TIMEOUT, "0.5")]).is_ok());
+        assert!(read(&[(TIMEOUT, "inf")]).is_ok());
+    }
+}
