@@ -1,0 +1,188 @@
+//! A unit of work told to people and programs: which rows and columns change, from what to what, and which devices.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::{Map, Value as Json, json};
+
+use super::commit::Committed;
+use super::unit::{Change as ColumnChange, Fate, LinkChange, Row, RowKey, Unit};
+use super::verify::InterfaceStatus;
+use crate::ovsdb::value::{Atom, UuidRef, Value};
+
+/// One row or one kernel device that changes.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Change {
+    /// A row of the database.
+    Row(RowChange),
+    /// A network device.
+    Link(LinkEffect),
+}
+
+/// What happens to a row.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct RowChange {
+    /// The table.
+    table: String,
+    /// The row's name, or its UUID if it has none.
+    row: String,
+    /// "insert", "update" or "delete".
+    action: &'static str,
+    /// By column: `{"new"}` for an insert; `{"old", "new"}` for an update, where a map shows only the keys that change;
+    /// `{"added", "removed"}` for a set of rows. References show the names of the rows.
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    #[schemars(with = "BTreeMap<String, Json>")]
+    columns: Map<String, Json>,
+}
+
+/// What happens to a network device.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct LinkEffect {
+    /// The device's name.
+    link: String,
+    /// "add", "set up" or "delete".
+    action: &'static str,
+    /// For an added device: its kind, VNI, multicast group and MTU.
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    #[schemars(with = "BTreeMap<String, Json>")]
+    attributes: Map<String, Json>,
+}
+
+/// What a command answers when a report or a dry run is asked for.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct Report {
+    /// What the command answers otherwise.
+    pub result: Json,
+    /// Whether anything changed, or would.
+    pub changed: bool,
+    /// What changed, or would.
+    pub changes: Vec<Change>,
+    /// The interfaces that were added or changed, as ovs-vswitchd sees them; empty for a dry run.
+    pub interfaces: Vec<InterfaceStatus>,
+    /// Things worth knowing that are no failure.
+    pub notes: Vec<String>,
+}
+
+impl Unit<'_> {
+    /// The changes that the unit makes. `committed` tells the values just before, where they were not known earlier.
+    pub(super) fn changes(&self, committed: Option<&Committed>) -> Vec<Change> {
+        let mut changes = Vec::new();
+        for key in &self.touched {
+            let Some(row) = self.rows.get(key) else { continue };
+            let (action, columns) = match row.fate {
+                Fate::Inserted => ("insert", self.inserted_columns(row)),
+                Fate::Stays if row.is_changed() => ("update", self.updated_columns(key, row, committed)),
+                Fate::Stays => continue,
+                Fate::Deleted | Fate::Collected => ("delete", Map::new()),
+            };
+            let row = self.row_name(key);
+            changes.push(Change::Row(RowChange { table: key.table.to_string(), row, action, columns }));
+        }
+        changes.extend(self.links.iter().map(|change| Change::Link(link_effect(change))));
+        changes
+    }
+
+    fn inserted_columns(&self, row: &Row) -> Map<String, Json> {
+        let columns = row.changes.iter().filter_map(|(column, change)| {
+            let value = change.applied_to(None).filter(|value| !value.is_empty())?;
+            Some((column.to_string(), json!({ "new": self.plain(&value) })))
+        });
+        columns.collect()
+    }
+
+    fn updated_columns(&self, key: &RowKey, row: &Row, committed: Option<&Committed>) -> Map<String, Json> {
+        let before = match (&key.id, committed) {
+            (UuidRef::Row(uuid), Some(committed)) => committed.before.get(uuid),
+            _ => None,
+        };
+        let columns = row.changed_columns().map(|(column, change)| {
+            let old = before.and_then(|before| before.get(column)).or_else(|| row.stored.get(column));
+            let told = match change {
+                ColumnChange::Replace(new) => {
+                    json!({ "old": old.map(|old| self.plain(old)), "new": self.plain(new) })
+                }
+                ColumnChange::Elements { insert, delete } => {
+                    let names = |atoms: &mut dyn Iterator<Item = &Atom>| -> Vec<Json> {
+                        atoms.map(|a| self.plain_atom(a)).collect()
+                    };
+                    json!({ "added": names(&mut insert.iter()), "removed": names(&mut delete.iter()) })
+                }
+                ColumnChange::Pairs { put, delete } => {
+                    let mut pairs = old.and_then(Value::as_map).cloned().unwrap_or_default();
+                    pairs.retain(|key, _| put.contains_key(key) || delete.contains(key));
+                    json!({ "old": self.plain(&Value::Map(pairs)), "new": self.plain(&Value::Map(put.clone())) })
+                }
+            };
+            (column.to_string(), told)
+        });
+        columns.collect()
+    }
+
+    /// A value as ordinary JSON: sets as arrays, maps as objects, references as the names of the rows.
+    fn plain(&self, value: &Value) -> Json {
+        match value {
+            Value::Atom(atom) => self.plain_atom(atom),
+            Value::Set(atoms) => atoms.iter().map(|atom| self.plain_atom(atom)).collect(),
+            Value::Map(pairs) => {
+                let pairs = pairs.iter().map(|(key, value)| {
+                    let key = match self.plain_atom(key) {
+                        Json::String(text) => text,
+                        other => other.to_string(),
+                    };
+                    (key, self.plain_atom(value))
+                });
+                Json::Object(pairs.collect())
+            }
+        }
+    }
+
+    fn plain_atom(&self, atom: &Atom) -> Json {
+        let named = |id: UuidRef| {
+            // A reference does not tell its table, and identities are unique over all of them.
+            let row = self.rows.iter().find(|(key, _)| key.id == id).map(|(key, _)| self.row_name(key));
+            row.unwrap_or_else(|| identity(&id))
+        };
+        match atom {
+            Atom::Integer(number) => json!(number),
+            Atom::Real(number) => json!(number),
+            Atom::Boolean(truth) => json!(truth),
+            Atom::String(text) => json!(text),
+            Atom::Uuid(uuid) => json!(named(UuidRef::Row(*uuid))),
+            Atom::NamedUuid(name) => json!(named(UuidRef::New(name.clone()))),
+        }
+    }
+
+    fn row_name(&self, key: &RowKey) -> String {
+        match self.name(key) {
+            name if name.is_empty() => identity(&key.id),
+            name => name,
+        }
+    }
+}
+
+fn identity(id: &UuidRef) -> String {
+    match id {
+        UuidRef::Row(uuid) => uuid.to_text(),
+        UuidRef::New(name) => name.0.to_string(),
+    }
+}
+
+fn link_effect(change: &LinkChange) -> LinkEffect {
+    let (link, action, attributes) = match change {
+        LinkChange::AddVxlan(vxlan) => {
+            let attributes = [
+                ("kind", json!("vxlan")),
+                ("vni", json!(vxlan.vni)),
+                ("group", json!(vxlan.group.to_string())),
+                ("mtu", json!(vxlan.mtu)),
+            ];
+            let attributes = attributes.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+            (&vxlan.name, "add", attributes)
+        }
+        LinkChange::SetUp(name) => (name, "set up", Map::new()),
+        LinkChange::Delete(name) => (name, "delete", Map::new()),
+    };
+    LinkEffect { link: link.clone(), action, attributes }
+}

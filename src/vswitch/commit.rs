@@ -1,0 +1,529 @@
+//! Turns a unit of work into one transaction, sends it, waits until ovs-vswitchd has applied it, and looks at the
+//! interfaces that came out of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::session::{RECONNECT_PAUSE, Session};
+use super::tables::{DATABASE, INTERFACE, OPEN_VSWITCH};
+use super::undo::TIME_TO_TAKE_BACK;
+use super::unit::{Change, Fate, LinkChange, Query, Row, Unit};
+use crate::deadline::Expired;
+use crate::error::Error;
+use crate::links::LinkError;
+use crate::ovsdb::error::ErrorClass;
+use crate::ovsdb::monitor::{MonitorRequest, MonitorRequests, RowUpdate, TableUpdates, Update, Updates};
+use crate::ovsdb::operation::{Condition, Mutation, Mutator, Name, Operation, Row as Columns, Until};
+use crate::ovsdb::transaction::{OperationResult, TransactError, Transaction};
+use crate::ovsdb::value::{NamedUuid, Uuid, UuidRef, Value};
+
+/// The column of an interface that asks for a port number.
+const OFPORT_REQUEST: &str = "ofport_request";
+
+/// The highest port number that may be asked for (ovs-vswitchd.conf.db(5), Interface `ofport_request`).
+const OFPORT_MAX: i64 = 65279;
+
+/// What became of a commit that did not fail.
+#[derive(Debug, Default)]
+pub(crate) struct Committed {
+    /// The identities that the inserted rows were given.
+    pub(super) uuids: BTreeMap<NamedUuid, Uuid>,
+    /// The columns that were changed in rows that existed, as they were just before.
+    pub(super) before: BTreeMap<Uuid, Columns>,
+    /// The number of the configuration, if there was something to commit.
+    pub(super) target: Option<i64>,
+}
+
+/// Why a commit changed nothing, or did not get as far as it should.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// Somebody else changed what the decision rested on; the command is to look again.
+    LostRace(Error),
+    /// Looking again would not help.
+    Final(Error),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Failure::Final(error)
+    }
+}
+
+/// Where in the transaction the results stand that matter afterwards.
+struct Plan {
+    transaction: Transaction,
+    /// The guards are the operations before this one.
+    guards: usize,
+    /// The places of the inserts, by the names of their rows.
+    inserts: Vec<(NamedUuid, usize)>,
+    /// The places of the selects that read changed rows just before the change.
+    before: Vec<(Uuid, usize)>,
+    /// The place of the select of `next_cfg`.
+    target: usize,
+}
+
+impl Unit<'_> {
+    /// Does everything that was asked of the unit.
+    pub(crate) async fn commit(&mut self) -> Result<Committed, Failure> {
+        self.prepare_links().await?;
+        let committed = if self.writes() || !self.nudged.is_empty() {
+            let number = self.unused_port_number().await?;
+            let plan = self.plan(number);
+            let (committed, application) = transact(self.session, plan).await?;
+            let applied = application.wait(self.session).await;
+            if let Some(number) = number {
+                self.withdraw_port_number(&committed, number, applied.is_ok()).await;
+            }
+            applied?;
+            committed
+        } else {
+            self.keep_promises().await?;
+            Committed::default()
+        };
+        let wrote = committed.target.is_some();
+        let removed = self.remove_links().await;
+        removed.map_err(|error| if wrote { Error::after_commit(error) } else { error })?;
+        Ok(committed)
+    }
+
+    /// Waits until ovs-vswitchd has applied what others have written, if a promised interface is among it.
+    async fn keep_promises(&mut self) -> Result<(), Error> {
+        if self.promised.is_empty() {
+            return Ok(());
+        }
+        let Some(root) = self.find_one(Query::all(OPEN_VSWITCH)).await? else { return Ok(()) };
+        let number = |column| self.peek(&root, column).and_then(|value| value.as_integer()).unwrap_or_default();
+        let target = number("next_cfg");
+        if number("cur_cfg") >= target {
+            return Ok(());
+        }
+        let mut selects = Transaction::new();
+        for name in &self.promised {
+            selects.select(INTERFACE, vec![Condition::equal("name", name)], &["ofport"]);
+        }
+        let results = self.session.read(&selects).await?;
+        let rows = results.iter().flat_map(|result| result.rows::<Columns>().unwrap_or_default());
+        // A row that ovs-vswitchd has not seen yet has no number.
+        if !rows.into_iter().any(|row| row.get("ofport").is_none_or(Value::is_empty)) {
+            return Ok(());
+        }
+        let connection = self.session.connection().await?;
+        let (initial, updates) = connection.monitor(DATABASE, &watch_cur_cfg());
+        let deadline = self.session.deadline.clone();
+        let initial = deadline.limit(initial).await;
+        let initial = initial.map_err(|expired| Error::NotApplied { cause: expired.to_string() })?;
+        let reached = initial.map(|tables| cur_cfg(&tables)).unwrap_or_default();
+        Application { target, reached, updates }.wait(self.session).await
+    }
+
+    /// Whether the unit changes the database at all. If not, nothing is sent and nothing is waited for.
+    pub(crate) fn writes(&self) -> bool {
+        self.touched.iter().filter_map(|key| self.rows.get(key)).any(Row::is_changed)
+    }
+
+    /// The whole unit as one transaction: guards, inserts, changes, deletes, and the request to ovs-vswitchd.
+    /// Interfaces to open anew ask for this port number, if for none of their own.
+    fn plan(&self, port_number: Option<i64>) -> Plan {
+        let mut transaction = Transaction::new();
+        self.guard(&mut transaction);
+        let guards = transaction.operations.len();
+
+        let mut inserts = Vec::new();
+        let mut new_root = None;
+        for key in &self.touched {
+            let (Some(row), UuidRef::New(name)) = (self.rows.get(key), &key.id) else {
+                continue;
+            };
+            if row.fate != Fate::Inserted {
+                continue;
+            }
+            let columns = row.changes.iter().filter_map(|(column, change)| {
+                // Empty is the default anyway.
+                change.applied_to(None).filter(|value| !value.is_empty()).map(|value| (column.clone(), value))
+            });
+            let mut columns: Columns = columns.collect();
+            if let Some(number) = port_number.filter(|_| self.reopened.contains(key)) {
+                columns.insert(OFPORT_REQUEST.into(), number.into());
+            }
+            let place = transaction.push(Operation::Insert {
+                table: key.table.clone(),
+                row: columns,
+                uuid_name: Some(name.0.clone()),
+                uuid: None,
+            });
+            inserts.push((name.clone(), place));
+            if key.table == OPEN_VSWITCH {
+                new_root = Some(key.reference());
+            }
+        }
+        let mut before = Vec::new();
+        for key in &self.touched {
+            let (Some(row), UuidRef::Row(uuid)) = (self.rows.get(key), &key.id) else {
+                continue;
+            };
+            let columns = row.columns_to_remember(&key.table);
+            if row.fate == Fate::Stays && !columns.is_empty() {
+                let r#where = vec![Condition::is_row(*uuid)];
+                let select = Operation::Select { table: key.table.clone(), r#where, columns: Some(columns) };
+                before.push((*uuid, transaction.push(select)));
+            }
+        }
+        for key in &self.touched {
+            let (Some(row), UuidRef::Row(uuid)) = (self.rows.get(key), &key.id) else {
+                continue;
+            };
+            match row.fate {
+                Fate::Stays => change_row(&mut transaction, &key.table, *uuid, row),
+                Fate::Deleted => {
+                    transaction
+                        .push(Operation::Delete { table: key.table.clone(), r#where: vec![Condition::is_row(*uuid)] });
+                }
+                Fate::Inserted | Fate::Collected => {}
+            }
+        }
+
+        let target = ask_for_application(&mut transaction, new_root.map(Value::Atom), &self.comment);
+        Plan { transaction, guards, inserts, before, target }
+    }
+
+    /// Whatever a decision rested on must still hold, or nothing happens. Rows are addressed by their identity, which
+    /// costs the server no search. That names are still free is left to the unique indexes.
+    fn guard(&self, transaction: &mut Transaction) {
+        let identity = |uuid: &Uuid| Columns::from([(Name::from("_uuid"), Value::from(*uuid))]);
+        let mut wait = |table: &Name, conditions: Vec<Condition>, row: Columns| {
+            transaction.push(Operation::Wait {
+                timeout: Some(0),
+                table: table.clone(),
+                r#where: conditions,
+                columns: row.keys().cloned().collect(),
+                until: Until::Equal,
+                rows: vec![row],
+            });
+        };
+        for (key, row) in &self.rows {
+            let UuidRef::Row(uuid) = &key.id else { continue };
+            if !(row.seen || row.touched || !row.relied.is_empty()) {
+                continue;
+            }
+            let mut relied: Columns = row
+                .relied
+                .iter()
+                .filter_map(|column| Some((column.clone(), row.stored.get(column)?.clone())))
+                .collect();
+            if relied.is_empty() {
+                relied = identity(uuid);
+            }
+            wait(&key.table, vec![Condition::is_row(*uuid)], relied);
+        }
+        for (key, column, value) in &self.relations {
+            let UuidRef::Row(uuid) = &key.id else { continue };
+            let conditions = vec![Condition::is_row(*uuid), Condition::includes(column.clone(), value.clone())];
+            wait(&key.table, conditions, identity(uuid));
+        }
+        if self.touched.iter().any(|key| key.table == OPEN_VSWITCH && matches!(key.id, UuidRef::New(_))) {
+            transaction.push(Operation::Wait {
+                timeout: Some(0),
+                table: OPEN_VSWITCH.into(),
+                r#where: Vec::new(),
+                columns: vec!["_uuid".into()],
+                until: Until::Equal,
+                rows: Vec::new(),
+            });
+        }
+    }
+
+    /// A number that no port has, if an interface is to be opened anew.
+    ///
+    /// ovs-vswitchd goes by names: of an interface that is deleted and inserted in one transaction it keeps the device
+    /// open, though that may be gone and another of its name there. It lets go of the device only where another port
+    /// number is asked for (vswitchd/bridge.c, `bridge_delete_or_reconfigure_ports`).
+    async fn unused_port_number(&mut self) -> Result<Option<i64>, Error> {
+        if self.reopened.is_empty() {
+            return Ok(None);
+        }
+        let mut select = Transaction::new();
+        select.select(INTERFACE, Vec::new(), &["ofport"]);
+        let results = self.session.read(&select).await?;
+        let rows = results.iter().flat_map(|result| result.rows::<Columns>().unwrap_or_default());
+        let used: BTreeSet<i64> = rows.filter_map(|row| row.get("ofport")?.as_integer()).collect();
+        Ok((1..=OFPORT_MAX).rev().find(|number| !used.contains(number)))
+    }
+
+    /// Once the devices are open, the ports keep their numbers and need not ask for them any more. Where ovs-vswitchd
+    /// has not come to it, the request is of no use either.
+    async fn withdraw_port_number(&mut self, committed: &Committed, number: i64, applied: bool) {
+        self.session.deadline = self.session.deadline.leaving(TIME_TO_TAKE_BACK);
+        let mut withdrawal = Transaction::new();
+        for key in &self.reopened {
+            let UuidRef::New(name) = &key.id else { continue };
+            let Some(uuid) = committed.uuids.get(name) else { continue };
+            let asked = self.peek(key, OFPORT_REQUEST).unwrap_or_else(Value::empty);
+            withdrawal.push(Operation::Update {
+                table: key.table.clone(),
+                r#where: vec![Condition::is_row(*uuid), Condition::equal(OFPORT_REQUEST, number)],
+                row: Columns::from([(OFPORT_REQUEST.into(), asked)]),
+            });
+        }
+        let target = ask_for_application(&mut withdrawal, None, &self.comment);
+        let withdrawn = match send(self.session, &withdrawal, target).await {
+            Ok((_, application)) if applied => application.wait(self.session).await,
+            Ok(_) => Ok(()),
+            Err(error) => Err(error.into_error()),
+        };
+        if let Err(error) = withdrawn {
+            tracing::debug!(%error, number, "ofport_request may still be there");
+        }
+    }
+
+    /// Makes the devices that the transaction refers to.
+    async fn prepare_links(&mut self) -> Result<(), Failure> {
+        let deadline = self.session.deadline.clone();
+        let late = |expired| Error::expired_before_commit(expired, "changing a kernel device");
+        for change in &self.links {
+            let links = self.session.links()?;
+            let made = match change {
+                LinkChange::AddVxlan(vxlan) => deadline.limit(links.add_vxlan(vxlan)).await,
+                LinkChange::SetUp(name) => deadline.limit(links.set_up(name)).await,
+                LinkChange::Delete(_) => continue,
+            };
+            // Where the answer is late or lost, it may have been done all the same.
+            self.session.done_to_links.push(change.clone());
+            let error = match made.map_err(late)? {
+                Ok(()) => continue,
+                Err(error) => error,
+            };
+            if !matches!(error, LinkError::Lost { .. }) {
+                self.session.done_to_links.pop();
+            }
+            if let (true, LinkChange::AddVxlan(vxlan)) = (error.is_exists(), change) {
+                // Somebody made it at the same moment: see whether it is the right one. If there is none of that name,
+                // another device has the VNI, and looking again does not help.
+                let links = self.session.links()?;
+                if deadline.limit(links.get(&vxlan.name)).await.map_err(late)?.is_ok_and(|link| link.is_some()) {
+                    return Err(Failure::LostRace(Error::Link(error)));
+                }
+            }
+            return Err(Failure::Final(Error::Link(error)));
+        }
+        Ok(())
+    }
+
+    /// Deletes the devices that nothing refers to any more.
+    async fn remove_links(&mut self) -> Result<(), Error> {
+        let deadline = self.session.deadline.clone();
+        for change in &self.links {
+            let LinkChange::Delete(name) = change else { continue };
+            let links = self.session.links()?;
+            let deleted = deadline.limit(links.delete(name)).await;
+            deleted.map_err(|expired| Error::expired_before_commit(expired, "deleting a kernel device"))??;
+        }
+        Ok(())
+    }
+}
+
+impl Row {
+    /// Whether the transaction writes to this row.
+    pub(super) fn is_changed(&self) -> bool {
+        match self.fate {
+            Fate::Inserted | Fate::Deleted => true,
+            Fate::Collected => false,
+            Fate::Stays => self.changed_columns().next().is_some(),
+        }
+    }
+
+    /// The columns of a stored row that will differ, as far as is known.
+    pub(super) fn changed_columns(&self) -> impl Iterator<Item = (&Name, &Change)> {
+        self.changes.iter().filter(|(column, change)| change.is_change(self.stored.get(*column)))
+    }
+
+    /// What has to be known of a stored row to take its change back. Sets of references are not read, as they may be
+    /// large: taking out what was put in needs no knowledge of the rest.
+    fn columns_to_remember(&self, table: &str) -> Vec<Name> {
+        let mut columns: Vec<Name> = self
+            .changed_columns()
+            .filter(|(_, change)| !matches!(change, Change::Elements { .. }))
+            .map(|(column, _)| column.clone())
+            .collect();
+        if table == INTERFACE && !columns.is_empty() {
+            // Whether it worked before.
+            columns.push("ofport".into());
+        }
+        columns
+    }
+}
+
+impl Change {
+    /// Whether the column differs afterwards, as far as is known.
+    fn is_change(&self, stored: Option<&Value>) -> bool {
+        match self {
+            Change::Elements { insert, delete } if insert.is_empty() && delete.is_empty() => false,
+            Change::Pairs { put, delete } if put.is_empty() && delete.is_empty() => false,
+            change => match (stored, change.applied_to(stored)) {
+                (Some(before), Some(after)) => *before != after,
+                _ => true,
+            },
+        }
+    }
+}
+
+/// The operations that change one stored row: an update for whole columns, a mutate for parts of them.
+fn change_row(transaction: &mut Transaction, table: &Name, uuid: Uuid, row: &Row) {
+    let mut replaced = Columns::new();
+    let mut mutations = Vec::new();
+    for (column, change) in row.changed_columns() {
+        match change {
+            Change::Replace(value) => {
+                replaced.insert(column.clone(), value.clone());
+            }
+            Change::Elements { insert, delete } => {
+                for (mutator, atoms) in [(Mutator::Delete, delete), (Mutator::Insert, insert)] {
+                    if !atoms.is_empty() {
+                        mutations.push(Mutation(column.clone(), mutator, Value::set(atoms.iter().cloned())));
+                    }
+                }
+            }
+            Change::Pairs { put, delete } => {
+                // Inserting a pair never overwrites one of the same key (RFC 7047 section 5.1), so the key goes first.
+                let keys = Value::Set(delete.iter().chain(put.keys()).cloned().collect());
+                mutations.push(Mutation(column.clone(), Mutator::Delete, keys));
+                if !put.is_empty() {
+                    mutations.push(Mutation(column.clone(), Mutator::Insert, Value::Map(put.clone())));
+                }
+            }
+        }
+    }
+    let this = vec![Condition::is_row(uuid)];
+    if !replaced.is_empty() {
+        transaction.push(Operation::Update { table: table.clone(), r#where: this.clone(), row: replaced });
+    }
+    if !mutations.is_empty() {
+        transaction.push(Operation::Mutate { table: table.clone(), r#where: this, mutations });
+    }
+}
+
+/// A guard that no longer holds, or a name that was taken meanwhile.
+fn is_lost_race(error: &TransactError, guards: usize) -> bool {
+    match (error.operation, error.error.class()) {
+        (Some(index), ErrorClass::TimedOut) => index < guards,
+        // The only constraint that is checked at commit is a unique index (ovsdb/transaction.c).
+        (None, ErrorClass::ConstraintViolation) => true,
+        _ => false,
+    }
+}
+
+/// Ends a transaction: counts `next_cfg` up, so that ovs-vswitchd can tell when it has caught up, and says in the
+/// database's log who did it. Returns the place of the new count.
+pub(super) fn ask_for_application(transaction: &mut Transaction, new_root: Option<Value>, comment: &str) -> usize {
+    // The root table has exactly one row (its schema says so), so there is no need to know which.
+    let root: Vec<Condition> = new_root.map(Condition::is_row).into_iter().collect();
+    transaction.push(Operation::Mutate {
+        table: OPEN_VSWITCH.into(),
+        r#where: root.clone(),
+        mutations: vec![Mutation("next_cfg".into(), Mutator::Add, 1i64.into())],
+    });
+    let target = transaction.select(OPEN_VSWITCH, root, &["next_cfg"]);
+    transaction.push(Operation::Comment { comment: comment.to_owned() });
+    target
+}
+
+/// Sends a transaction, which ovs-vswitchd is then yet to apply.
+async fn transact(session: &mut Session, plan: Plan) -> Result<(Committed, Application), Failure> {
+    let (results, applied) = send(session, &plan.transaction, plan.target).await.map_err(|error| match error {
+        SendError::Refused(error) if is_lost_race(&error, plan.guards) => Failure::LostRace(Error::Refused(error)),
+        SendError::Refused(error) => Failure::Final(Error::Refused(error)),
+        SendError::Other(error) => Failure::Final(error),
+    })?;
+    let uuids = plan.inserts.into_iter().filter_map(|(name, place)| Some((name, results[place].uuid()?))).collect();
+    let before = plan.before.into_iter().filter_map(|(uuid, place)| {
+        let rows: Vec<Columns> = results[place].rows().ok()?;
+        Some((uuid, rows.into_iter().next()?))
+    });
+    let committed = Committed { uuids, before: before.collect(), target: Some(applied.target) };
+    Ok((committed, applied))
+}
+
+/// Why a transaction that was sent has no results.
+pub(super) enum SendError {
+    /// The server said no.
+    Refused(TransactError),
+    /// Something else.
+    Other(Error),
+}
+
+impl SendError {
+    /// For those to whom it makes no difference.
+    pub(super) fn into_error(self) -> Error {
+        match self {
+            SendError::Refused(error) => Error::Refused(error),
+            SendError::Other(error) => error,
+        }
+    }
+}
+
+/// Sends a transaction that ends with [`ask_for_application`], whose place is `target`.
+pub(super) async fn send(
+    session: &mut Session,
+    transaction: &Transaction,
+    target: usize,
+) -> Result<(Vec<OperationResult>, Application), SendError> {
+    let deadline = session.deadline.clone();
+    let connection = session.connection().await.map_err(SendError::Other)?;
+    // Both in one write: the monitor is there before the change, and costs no round trip.
+    let (monitoring, updates) = connection.monitor(DATABASE, &watch_cur_cfg());
+    let reply = connection.transact(DATABASE, transaction);
+
+    // From here on the database may hold the change whatever we hear.
+    let unknown = |cause: String| SendError::Other(Error::Unknown { cause });
+    let reply = deadline.limit(reply).await.map_err(|expired| unknown(expired.to_string()))?;
+    let reply = reply.map_err(|error| unknown(error.to_string()))?;
+    let results = reply.check(transaction.operations.len()).map_err(SendError::Refused)?;
+
+    let initial = deadline.limit(monitoring).await.ok().and_then(Result::ok);
+    let reached = initial.map(|tables| cur_cfg(&tables)).unwrap_or_default();
+    let target = next_cfg(&results[target]).unwrap_or(reached);
+    Ok((results, Application { target, reached, updates }))
+}
+
+/// A change that is in the database and that ovs-vswitchd is yet to apply.
+pub(super) struct Application {
+    /// The number of the configuration to wait for.
+    target: i64,
+    /// The last one that ovs-vswitchd is known to have applied.
+    reached: i64,
+    updates: Updates<TableUpdates<RowUpdate>>,
+}
+
+impl Application {
+    /// Waits until ovs-vswitchd has handled this configuration, or a later one: others may push it further.
+    pub(super) async fn wait(mut self, session: &mut Session) -> Result<(), Error> {
+        let deadline = session.deadline.clone();
+        let late = |expired: Expired| Error::NotApplied { cause: expired.to_string() };
+        while self.reached < self.target {
+            match deadline.limit(self.updates.next()).await.map_err(late)? {
+                Some(Update::Changed(_, tables)) => self.reached = self.reached.max(cur_cfg(&tables)),
+                // The server went away or changes its schema. The change is in the database, so ask the next one.
+                Some(Update::Unreadable(_) | Update::Canceled) | None => {
+                    deadline.sleep(RECONNECT_PAUSE).await.map_err(late)?;
+                    let connection = session.connection().await.map_err(Error::after_commit)?;
+                    let (initial, updates) = connection.monitor(DATABASE, &watch_cur_cfg());
+                    let initial = deadline.limit(initial).await.map_err(late)?;
+                    self.reached = initial.map(|tables| cur_cfg(&tables)).unwrap_or_default();
+                    self.updates = updates;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn watch_cur_cfg() -> MonitorRequests {
+    MonitorRequests::from([(OPEN_VSWITCH.into(), vec![MonitorRequest::columns(&["cur_cfg"])])])
+}
+
+fn next_cfg(result: &OperationResult) -> Option<i64> {
+    result.rows::<Columns>().ok()?.first()?.get("next_cfg")?.as_integer()
+}
+
+fn cur_cfg(tables: &TableUpdates<RowUpdate>) -> i64 {
+    let rows = tables.values().flat_map(BTreeMap::values).filter_map(|update| update.new.as_ref());
+    rows.filter_map(|row| row.get("cur_cfg")?.as_integer()).max().unwrap_or_default()
+}

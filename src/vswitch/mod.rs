@@ -1,0 +1,24 @@
+//! The Open_vSwitch database in the words of switching.
+//!
+//! A command composes its change from the pieces here ([`bridge`], [`port`], [`patch`], [`vtep`], [`options`]) over a
+//! [`unit::Unit`], the unit of work, which becomes one transaction. [`run`] carries a command through: attempt, commit,
+//! again when somebody was faster.
+
+pub mod bridge;
+pub mod changes;
+mod commit;
+pub mod derived;
+pub mod options;
+pub mod patch;
+pub mod port;
+pub mod record;
+pub mod run;
+pub mod session;
+pub mod tables;
+mod undo;
+pub mod unit;
+pub mod verify;
+pub mod vtep;
+
+pub use session::Session;
+pub use unit::{LinkChange, Query, RowKey, Unit};

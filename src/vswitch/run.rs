@@ -1,0 +1,120 @@
+//! Carries a command through: one attempt after the other until one commits, is refused, or the time is up.
+
+use serde_json::Value as Json;
+
+use super::changes::Report;
+use super::commit::{self, Failure};
+use super::session::Session;
+use super::tables;
+use super::undo;
+use super::unit::Unit;
+use crate::error::Error;
+use crate::ovsdb::operation::{Mutation, Mutator, Operation};
+use crate::ovsdb::transaction::Transaction;
+use crate::ovsdb::value::Value;
+
+/// Losing so many races in a row means that something else is wrong.
+const ATTEMPTS: usize = 50;
+
+/// So many attempts may fail at a unique index: the second looks up who has the name, so more of them mean that the
+/// index is not one of names, and looking again does not help.
+const COLLISIONS: usize = 10;
+
+/// What a caller wants besides the command itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mode {
+    /// Tell what would change, and change nothing.
+    pub dry_run: bool,
+    /// Tell what changed, and how the interfaces are.
+    pub report: bool,
+    /// Look at the interfaces after the commit, and take the change back if one does not work.
+    pub verify: bool,
+}
+
+/// Runs a command's body over fresh units until one of them commits.
+///
+/// The first attempt leaves it to the database's unique indexes to refuse a name that is taken. Only when that happens
+/// is it worth the look-ups to find out who has it. A dry run never asks the indexes, so it looks at once.
+pub async fn run(
+    session: &mut Session,
+    comment: &str,
+    mark: &str,
+    mode: Mode,
+    body: impl AsyncFn(&mut Unit<'_>) -> Result<Json, Error>,
+) -> Result<Report, Error> {
+    let outcome = attempts(session, comment, mark, mode, body).await;
+    match &outcome {
+        // The database may hold what refers to the devices.
+        Err(error) if error.committed() == crate::error::Committed::No => undo::take_back_links(session).await,
+        _ => {}
+    }
+    outcome
+}
+
+async fn attempts(
+    session: &mut Session,
+    comment: &str,
+    mark: &str,
+    mode: Mode,
+    body: impl AsyncFn(&mut Unit<'_>) -> Result<Json, Error>,
+) -> Result<Report, Error> {
+    let mut lost = None;
+    let mut collisions = 0;
+    for attempt in 0..ATTEMPTS {
+        let mut unit = Unit::new(session, comment.to_owned(), mark, mode.dry_run || attempt > 0);
+        let result = body(&mut unit).await?;
+        if mode.dry_run {
+            let changes = unit.changes(None);
+            let changed = !changes.is_empty();
+            return Ok(Report { result, changed, changes, interfaces: Vec::new(), notes: unit.notes });
+        }
+        match unit.commit().await {
+            Ok(committed) => {
+                let interfaces = match mode {
+                    Mode { verify: true, .. } => unit.verify(&committed).await?,
+                    Mode { report: true, .. } => unit.look_at_interfaces(&committed).await?,
+                    _ => Vec::new(),
+                };
+                for note in &unit.notes {
+                    tracing::warn!("{note}");
+                }
+                let changes = if mode.report { unit.changes(Some(&committed)) } else { Vec::new() };
+                return Ok(Report { result, changed: !changes.is_empty(), changes, interfaces, notes: unit.notes });
+            }
+            Err(Failure::Final(error)) => return Err(error),
+            Err(Failure::LostRace(error)) => {
+                tracing::debug!(%error, attempt, "somebody was faster, looking again");
+                if matches!(&error, Error::Refused(refusal) if refusal.operation.is_none()) {
+                    collisions += 1;
+                }
+                if collisions == COLLISIONS {
+                    return Err(error);
+                }
+                lost = Some(error);
+            }
+        }
+    }
+    Err(lost.unwrap_or_else(|| Error::Internal("no attempt was made".into())))
+}
+
+/// Asks ovs-vswitchd for a sign that it has read its configuration: counts `next_cfg` up and waits for `cur_cfg`.
+pub async fn confirm(session: &mut Session, comment: &str) -> Result<(), Error> {
+    let mut nothing = Transaction::new();
+    let target = commit::ask_for_application(&mut nothing, None, comment);
+    let (_, application) = commit::send(session, &nothing, target).await.map_err(commit::SendError::into_error)?;
+    application.wait(session).await
+}
+
+/// Sets or takes away `other_config:flow-restore-wait`, without waiting for ovs-vswitchd, which may not be there.
+pub async fn hold_flows(session: &mut Session, hold: bool) -> Result<(), Error> {
+    const KEY: &str = "flow-restore-wait";
+    let key = Value::Set([KEY.into()].into());
+    let mut mutations = vec![Mutation("other_config".into(), Mutator::Delete, key)];
+    if hold {
+        mutations.push(Mutation("other_config".into(), Mutator::Insert, Value::string_map([(KEY, "true")])));
+    }
+    let mut transaction = Transaction::new();
+    transaction.push(Operation::Mutate { table: tables::OPEN_VSWITCH.into(), r#where: Vec::new(), mutations });
+    let target = commit::ask_for_application(&mut transaction, None, "ovs-plugin vswitchd");
+    commit::send(session, &transaction, target).await.map_err(commit::SendError::into_error).map(drop)
+}

@@ -1,0 +1,133 @@
+//! What one command holds while it runs: its settings, its deadline, the connection to the database, the kernel.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tracing::debug;
+
+use super::tables::{DATABASE, OPEN_VSWITCH};
+use super::unit::LinkChange;
+use crate::deadline::Deadline;
+use crate::error::Error;
+use crate::links::Links;
+use crate::ovsdb::operation::Row as Columns;
+use crate::ovsdb::schema::DatabaseSchema;
+use crate::ovsdb::transaction::{OperationResult, Transaction};
+use crate::ovsdb::value::Value;
+use crate::ovsdb::{CallError, Connection, Remote};
+use crate::settings::Settings;
+
+/// A server that is coming up is asked again this often.
+pub(super) const RECONNECT_PAUSE: Duration = Duration::from_millis(20);
+
+/// The outside world, opened piece by piece when it is needed.
+pub struct Session {
+    /// From the environment.
+    pub settings: Settings,
+    /// For everything this command does.
+    pub deadline: Deadline,
+    connection: Option<Connection>,
+    links: Option<Links>,
+    schema: Option<Arc<DatabaseSchema>>,
+    /// What this command did to kernel devices, to be taken back should it fail.
+    pub(super) done_to_links: Vec<LinkChange>,
+}
+
+impl Session {
+    /// A session that has opened nothing yet.
+    pub fn new(settings: Settings, deadline: Deadline) -> Self {
+        Session { settings, deadline, connection: None, links: None, schema: None, done_to_links: Vec::new() }
+    }
+
+    /// The connection, made when there is none. A server that is not there yet is waited for.
+    pub(super) async fn connection(&mut self) -> Result<&Connection, Error> {
+        if self.connection.as_ref().is_none_or(|connection| !connection.is_open()) {
+            self.connection = Some(connect(&self.settings.remotes, &self.deadline).await?);
+        }
+        self.connection.as_ref().ok_or_else(|| Error::Internal("no connection after connecting".into()))
+    }
+
+    /// Runs selects. Reading again does no harm, so a connection that breaks meanwhile is made anew.
+    pub(super) async fn read(&mut self, selects: &Transaction) -> Result<Vec<OperationResult>, Error> {
+        loop {
+            let deadline = self.deadline.clone();
+            let connection = self.connection().await?;
+            let reply = connection.transact(DATABASE, selects);
+            let answer = deadline.limit(reply).await;
+            match answer
+                .map_err(|expired| Error::expired_before_commit(expired, "waiting for the database to answer"))?
+            {
+                Ok(reply) => {
+                    let unreadable =
+                        |error| Error::NotCommitted { cause: format!("reading the database failed: {error}") };
+                    return reply.check(selects.operations.len()).map_err(unreadable);
+                }
+                Err(error @ CallError::Disconnected { .. }) => debug!(%error, "reading again"),
+                Err(error) => return Err(Error::reading(error)),
+            }
+        }
+    }
+
+    /// The database's schema. It is large, so it is only fetched when a value has to be typed by it.
+    pub async fn schema(&mut self) -> Result<Arc<DatabaseSchema>, Error> {
+        if let Some(schema) = &self.schema {
+            return Ok(schema.clone());
+        }
+        loop {
+            let deadline = self.deadline.clone();
+            let reply = self.connection().await?.get_schema(DATABASE);
+            let answer = deadline.limit(reply).await;
+            match answer.map_err(|expired| Error::expired_before_commit(expired, "waiting for the schema"))? {
+                Ok(schema) => return Ok(self.schema.insert(Arc::new(schema)).clone()),
+                Err(error @ CallError::Disconnected { .. }) => debug!(%error, "asking for the schema again"),
+                Err(error) => return Err(Error::reading(error)),
+            }
+        }
+    }
+
+    /// Whether ovs-vswitchd has applied what the database holds.
+    pub async fn is_applied(&mut self) -> Result<bool, Error> {
+        let mut select = Transaction::new();
+        select.select(OPEN_VSWITCH, Vec::new(), &["cur_cfg", "next_cfg"]);
+        let results = self.read(&select).await?;
+        let rows: Vec<Columns> = results.first().and_then(|result| result.rows().ok()).unwrap_or_default();
+        let number = |row: &Columns, column: &str| row.get(column).and_then(Value::as_integer).unwrap_or_default();
+        Ok(rows.first().is_some_and(|row| number(row, "cur_cfg") >= number(row, "next_cfg")))
+    }
+
+    /// The kernel's network devices.
+    pub(super) fn links(&mut self) -> Result<&Links, Error> {
+        if self.links.is_none() {
+            self.links = Some(Links::open()?);
+        }
+        self.links.as_ref().ok_or_else(|| Error::Internal("no netlink after opening it".into()))
+    }
+}
+
+/// Tries the remotes in turn, again and again, until one answers or the time is up.
+async fn connect(remotes: &[Remote], deadline: &Deadline) -> Result<Connection, Error> {
+    let not_connected = |cause: String| Error::NotConnected {
+        remotes: remotes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+        cause,
+    };
+    loop {
+        let mut last = String::from("no remote is set");
+        for remote in remotes {
+            match deadline.limit(Connection::open(remote)).await {
+                Ok(Ok(connection)) => return Ok(connection),
+                // Waiting does not give us rights.
+                Ok(Err(error)) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+                    return Err(not_connected(error.to_string()));
+                }
+                Ok(Err(error)) => {
+                    debug!(%remote, %error, "not connected");
+                    last = error.to_string();
+                }
+                Err(expired) => return Err(not_connected(expired.to_string())),
+            }
+        }
+        if let Err(expired) = deadline.sleep(RECONNECT_PAUSE).await {
+            return Err(not_connected(format!("{last}, and {expired}")));
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! The part of the Open_vSwitch database (ovs-vswitchd.conf.db(5)) that this program knows by name.
+
+/// The database.
+pub const DATABASE: &str = "Open_vSwitch";
+
+/// Its root table, with exactly one row.
+pub const OPEN_VSWITCH: &str = "Open_vSwitch";
+/// Bridges.
+pub const BRIDGE: &str = "Bridge";
+/// Ports of bridges.
+pub const PORT: &str = "Port";
+/// Interfaces of ports: one, or several in a bond.
+pub const INTERFACE: &str = "Interface";
+/// Mirrors of bridges; their references to ports are weak.
+pub const MIRROR: &str = "Mirror";
+/// Sampling sets; a root table whose rows keep their bridge alive.
+pub const FLOW_SAMPLE_COLLECTOR_SET: &str = "Flow_Sample_Collector_Set";
+
+/// The key in `external_ids` that marks what this program made; the value tells as what.
+pub const MARK: &str = "ovs-plugin";
+
+/// The columns that are read of every row of a table, or `None` for all there are.
+///
+/// Only columns that every schema since Open vSwitch 2.5 has, so that a select never names an unknown one, and never
+/// `Bridge.ports` or `Open_vSwitch.bridges`, which grow with the switch.
+pub(super) fn usual_columns(table: &str) -> Option<&'static [&'static str]> {
+    Some(match table {
+        OPEN_VSWITCH => &["_uuid", "cur_cfg", "next_cfg"],
+        BRIDGE => &["_uuid", "name", "datapath_type", "external_ids"],
+        PORT => &["_uuid", "name", "interfaces", "tag", "trunks", "vlan_mode", "fake_bridge", "external_ids"],
+        INTERFACE => &["_uuid", "name", "type", "options", "external_ids"],
+        FLOW_SAMPLE_COLLECTOR_SET => &["_uuid", "bridge"],
+        _ => return None,
+    })
+}
+
+/// Every table and column that the program names itself; others only come from callers.
+pub const RELIED_ON: &[(&str, &[&str])] = &[
+    (OPEN_VSWITCH, &["bridges", "cur_cfg", "next_cfg", "dpdk_version", "ovs_version", "system_type", "system_version"]),
+    (
+        BRIDGE,
+        &["name", "ports", "datapath_type", "external_ids", "controller", "netflow", "sflow", "ipfix", "auto_attach"],
+    ),
+    (
+        PORT,
+        &[
+            "name",
+            "interfaces",
+            "tag",
+            "trunks",
+            "vlan_mode",
+            "fake_bridge",
+            "external_ids",
+            "other_config",
+            "bond_mode",
+            "bond_updelay",
+            "bond_downdelay",
+            "lacp",
+            "qos",
+        ],
+    ),
+    (
+        INTERFACE,
+        &[
+            "name",
+            "type",
+            "options",
+            "external_ids",
+            "mtu_request",
+            "ofport_request",
+            "ofport",
+            "error",
+            "admin_state",
+            "link_state",
+            "mtu",
+            "mac_in_use",
+            "ifindex",
+            "status",
+        ],
+    ),
+    (MIRROR, &["name", "select_src_port", "select_dst_port", "output_port"]),
+    ("Flow_Table", &["name"]),
+    ("Manager", &["target"]),
+    (FLOW_SAMPLE_COLLECTOR_SET, &["id", "bridge"]),
+];
+
+/// The columns by which people configure a row; every schema since Open vSwitch 2.6 has them. ovs-vswitchd writes none.
+pub(super) fn configuration(table: &str) -> &'static [&'static str] {
+    match table {
+        BRIDGE => &[
+            "name",
+            "ports",
+            "mirrors",
+            "netflow",
+            "sflow",
+            "ipfix",
+            "controller",
+            "protocols",
+            "fail_mode",
+            "flood_vlans",
+            "flow_tables",
+            "auto_attach",
+            "stp_enable",
+            "rstp_enable",
+            "mcast_snooping_enable",
+            "datapath_type",
+            "other_config",
+            "external_ids",
+        ],
+        PORT => &[
+            "name",
+            "interfaces",
+            "tag",
+            "trunks",
+            "vlan_mode",
+            "qos",
+            "mac",
+            "lacp",
+            "bond_mode",
+            "bond_updelay",
+            "bond_downdelay",
+            "bond_fake_iface",
+            "fake_bridge",
+            "other_config",
+            "external_ids",
+        ],
+        INTERFACE => &[
+            "name",
+            "type",
+            "options",
+            "mac",
+            "mtu_request",
+            "ofport_request",
+            "ingress_policing_rate",
+            "ingress_policing_burst",
+            "bfd",
+            "lldp",
+            "other_config",
+            "external_ids",
+        ],
+        _ => &[],
+    }
+}
+
+/// Columns that ovs-vswitchd or the server writes. A decision never rests on them and a row is never restored to them.
+pub(super) fn is_reported(column: &str) -> bool {
+    const REPORTED: &[&str] = &[
+        "_uuid",
+        "_version",
+        "admin_state",
+        "bfd_status",
+        "bond_active_slave",
+        "cfm_fault",
+        "cfm_fault_status",
+        "cfm_flap_count",
+        "cfm_health",
+        "cfm_remote_mpids",
+        "cfm_remote_opstate",
+        "cur_cfg",
+        "datapath_id",
+        "datapath_version",
+        "duplex",
+        "error",
+        "ifindex",
+        "lacp_current",
+        "link_resets",
+        "link_speed",
+        "link_state",
+        "mac_in_use",
+        "mtu",
+        "next_cfg",
+        "ofport",
+        "rstp_status",
+        "rstp_statistics",
+        "statistics",
+        "status",
+    ];
+    REPORTED.contains(&column)
+}

@@ -1,0 +1,249 @@
+//! Taking back what a command did, when what came out of it does not work.
+//!
+//! The inverse of a unit of work is a transaction too: it puts back what was there before and takes out what was added,
+//! guarded by what the unit itself wrote, so that nobody else's later change is undone with it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::commit::{Committed, SendError, ask_for_application, send};
+use super::session::Session;
+use super::tables::{OPEN_VSWITCH, configuration, is_reported};
+use super::unit::{Change, Fate, LinkChange, Query, Row, RowKey, Unit};
+use crate::ovsdb::error::ErrorClass;
+use crate::ovsdb::operation::{Condition, Mutation, Mutator, Name, Operation, Row as Columns, Until};
+use crate::ovsdb::transaction::Transaction;
+use crate::ovsdb::value::{Atom, NamedUuid, Uuid, UuidRef, Value};
+
+/// Taking back gets at least this much time: the deadline may be near, or be what made the command fail.
+pub(super) const TIME_TO_TAKE_BACK: Duration = Duration::from_secs(1);
+
+impl Unit<'_> {
+    /// Takes a committed unit back. An error tells why the change is still there.
+    pub(super) async fn take_back(&mut self, committed: &Committed) -> Result<(), String> {
+        self.session.deadline = self.session.deadline.leaving(TIME_TO_TAKE_BACK);
+        let mut inverse = self.inverse(committed)?;
+        if inverse.operations.is_empty() {
+            return Ok(());
+        }
+        let guards =
+            inverse.operations.iter().take_while(|operation| matches!(operation, Operation::Wait { .. })).count();
+        let target = ask_for_application(&mut inverse, None, &format!("taking back: {}", self.comment));
+        match send(self.session, &inverse, target).await {
+            // The rows are as before; that ovs-vswitchd follows at once is of no consequence.
+            Ok((_, application)) => {
+                if let Err(error) = application.wait(self.session).await {
+                    tracing::warn!(%error, "taken back");
+                }
+                Ok(())
+            }
+            Err(SendError::Refused(error))
+                if error.operation.is_some_and(|at| at < guards) && error.error.class() == ErrorClass::TimedOut =>
+            {
+                Err("somebody else has changed it since".into())
+            }
+            Err(SendError::Refused(error)) => Err(error.to_string()),
+            Err(SendError::Other(error)) => Err(error.to_string()),
+        }
+    }
+
+    /// The transaction that undoes the unit.
+    fn inverse(&self, committed: &Committed) -> Result<Transaction, String> {
+        let mut inverse = Transaction::new();
+        let real = |value: &Value| translate(value, &committed.uuids);
+        // Rows that went away come back as new rows, under names for the references between them.
+        let gone: BTreeMap<Uuid, NamedUuid> = self
+            .touched
+            .iter()
+            .filter_map(|key| match (&key.id, self.rows.get(key)) {
+                (UuidRef::Row(uuid), Some(row)) if row.is_gone() => Some((*uuid, inverse.name_row())),
+                _ => None,
+            })
+            .collect();
+
+        let mut changes = Vec::new();
+        for key in &self.touched {
+            let Some(row) = self.rows.get(key) else { continue };
+            match (&key.id, row.fate) {
+                // Once nothing refers to it, it goes by itself. The root row does no harm.
+                (UuidRef::New(name), _) => {
+                    if let Some(uuid) = committed.uuids.get(name).filter(|_| key.table != OPEN_VSWITCH) {
+                        let written = row
+                            .changes
+                            .iter()
+                            .filter_map(|(column, change)| Some((column.clone(), real(&change.applied_to(None)?))));
+                        // What was not written had its default, and has to have it still.
+                        let untouched = configuration(&key.table).iter().map(|column| Name::from(*column));
+                        guard(&mut inverse, key, *uuid, Vec::new(), written.collect(), untouched);
+                    }
+                }
+                (UuidRef::Row(uuid), Fate::Stays) => {
+                    let before = committed.before.get(uuid);
+                    changes.extend(take_back_row(&mut inverse, key, *uuid, row, before, &real, &gone)?);
+                }
+                (UuidRef::Row(uuid), _) => changes.push(bring_back(key, *uuid, row, &gone)?),
+            }
+        }
+        inverse.operations.extend(changes);
+        Ok(inverse)
+    }
+}
+
+/// Goes on only if the row still has what we wrote, and in further columns their defaults.
+fn guard(
+    inverse: &mut Transaction,
+    key: &RowKey,
+    uuid: Uuid,
+    mut conditions: Vec<Condition>,
+    written: Columns,
+    further: impl IntoIterator<Item = Name>,
+) {
+    conditions.insert(0, Condition::is_row(uuid));
+    let columns: BTreeSet<Name> = written.keys().cloned().chain(further).collect();
+    inverse.push(Operation::Wait {
+        timeout: Some(0),
+        table: key.table.clone(),
+        r#where: conditions,
+        columns: columns.into_iter().collect(),
+        until: Until::Equal,
+        rows: vec![written],
+    });
+}
+
+/// Puts the guards of a changed row in front and returns the operations that restore it.
+fn take_back_row(
+    inverse: &mut Transaction,
+    key: &RowKey,
+    uuid: Uuid,
+    row: &Row,
+    before: Option<&Columns>,
+    real: &impl Fn(&Value) -> Value,
+    gone: &BTreeMap<Uuid, NamedUuid>,
+) -> Result<Vec<Operation>, String> {
+    let before = |column: &Name| {
+        before.and_then(|before| before.get(column)).ok_or_else(|| format!("the previous value of {column} is unknown"))
+    };
+    let identity = || Columns::from([(Name::from("_uuid"), Value::from(uuid))]);
+    let mut written = Columns::new();
+    let mut old = Columns::new();
+    let mut mutations = Vec::new();
+    for (column, change) in row.changed_columns() {
+        match change {
+            Change::Replace(value) => {
+                written.insert(column.clone(), real(value));
+                old.insert(column.clone(), before(column)?.clone());
+            }
+            Change::Elements { insert, delete } => {
+                let inserted = real(&Value::set(insert.iter().cloned()));
+                if !inserted.is_empty() {
+                    let includes = vec![Condition::includes(column.clone(), inserted.clone())];
+                    guard(inverse, key, uuid, includes, identity(), []);
+                    mutations.push(Mutation(column.clone(), Mutator::Delete, inserted));
+                }
+                let back = delete.iter().map(|atom| match atom {
+                    Atom::Uuid(uuid) => gone.get(uuid).map_or_else(|| atom.clone(), |name| name.clone().into()),
+                    other => other.clone(),
+                });
+                let back = Value::set(back);
+                if !back.is_empty() {
+                    mutations.push(Mutation(column.clone(), Mutator::Insert, back));
+                }
+            }
+            Change::Pairs { put, delete } => {
+                let put_value = Value::Map(put.clone());
+                if !put.is_empty() {
+                    let includes = vec![Condition::includes(column.clone(), put_value.clone())];
+                    guard(inverse, key, uuid, includes, identity(), []);
+                    mutations.push(Mutation(column.clone(), Mutator::Delete, put_value));
+                }
+                let pairs = before(column)?.as_map().cloned().unwrap_or_default();
+                let back: BTreeMap<Atom, Atom> =
+                    pairs.into_iter().filter(|(key, _)| put.contains_key(key) || delete.contains(key)).collect();
+                if !back.is_empty() {
+                    mutations.push(Mutation(column.clone(), Mutator::Insert, Value::Map(back)));
+                }
+            }
+        }
+    }
+    let this = || vec![Condition::is_row(uuid)];
+    let mut operations = Vec::new();
+    if !written.is_empty() {
+        guard(inverse, key, uuid, Vec::new(), written, []);
+        operations.push(Operation::Update { table: key.table.clone(), r#where: this(), row: old });
+    }
+    if !mutations.is_empty() {
+        operations.push(Operation::Mutate { table: key.table.clone(), r#where: this(), mutations });
+    }
+    Ok(operations)
+}
+
+/// Inserts a row again that the unit took away. Only possible if all of it was read.
+fn bring_back(key: &RowKey, uuid: Uuid, row: &Row, gone: &BTreeMap<Uuid, NamedUuid>) -> Result<Operation, String> {
+    if !row.whole {
+        return Err(format!("the {} row that was deleted is not known in full", key.table));
+    }
+    let renamed = |atom: &Atom| match atom {
+        Atom::Uuid(uuid) => gone.get(uuid).map_or_else(|| atom.clone(), |name| name.clone().into()),
+        other => other.clone(),
+    };
+    let columns = row.stored.iter().filter(|(column, value)| !is_reported(column) && !value.is_empty());
+    let columns = columns.map(|(column, value)| {
+        let value = match value {
+            Value::Map(pairs) => Value::Map(pairs.iter().map(|(key, value)| (key.clone(), renamed(value))).collect()),
+            set => Value::set(set.atoms().map(renamed)),
+        };
+        (column.clone(), value)
+    });
+    Ok(Operation::Insert {
+        table: key.table.clone(),
+        row: columns.collect(),
+        uuid_name: gone.get(&uuid).map(|name| name.0.clone()),
+        uuid: None,
+    })
+}
+
+/// A value with the identities that rows were given in place of the names they had in the transaction.
+fn translate(value: &Value, uuids: &BTreeMap<NamedUuid, Uuid>) -> Value {
+    let real = |atom: &Atom| match atom {
+        Atom::NamedUuid(name) => uuids.get(name).map_or_else(|| atom.clone(), |uuid| Atom::Uuid(*uuid)),
+        other => other.clone(),
+    };
+    match value {
+        Value::Map(pairs) => Value::Map(pairs.iter().map(|(key, value)| (real(key), real(value))).collect()),
+        set => Value::set(set.atoms().map(real)),
+    }
+}
+
+/// Takes back what a failed command did to kernel devices.
+pub(super) async fn take_back_links(session: &mut Session) {
+    let done = std::mem::take(&mut session.done_to_links);
+    if done.is_empty() {
+        return;
+    }
+    session.deadline = session.deadline.leaving(TIME_TO_TAKE_BACK);
+    let deadline = session.deadline.clone();
+    for change in done.into_iter().rev() {
+        let (name, delete) = match change {
+            LinkChange::AddVxlan(vxlan) => (vxlan.name, true),
+            LinkChange::SetUp(name) => (name, false),
+            LinkChange::Delete(_) => continue,
+        };
+        // Another command, running at the same time, may have found the device and built upon it.
+        let mut look = Unit::new(session, String::new(), "", false);
+        if matches!(look.find_one(Query::interface(&name)).await, Ok(Some(_))) {
+            continue;
+        }
+        let Ok(links) = session.links() else { return };
+        let taken_back = if delete {
+            deadline.limit(links.delete(&name)).await
+        } else {
+            deadline.limit(links.set_down(&name)).await
+        };
+        match taken_back {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) if error.is_missing() => {}
+            Ok(Err(error)) => tracing::warn!(%error, "a device could not be put back"),
+            Err(expired) => tracing::warn!(name, %expired, "a device could not be put back"),
+        }
+    }
+}

@@ -1,0 +1,703 @@
+//! The unit of work: what a command reads and what it wants changed, ending in one guarded transaction.
+//!
+//! A command looks rows up, asks for changes, and commits. Look-ups see the rows as the unit has changed them so far.
+//! They go to the server as targeted selects, and whatever was asked for together goes in one request. What a decision
+//! rested on is remembered, and the transaction begins by making sure that it still holds.
+//!
+//! Nothing is written before the commit (in `commit.rs`), so a command that fails half-way has changed nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::session::Session;
+use super::tables::{self, BRIDGE, INTERFACE, MARK, OPEN_VSWITCH, PORT};
+use crate::error::Error;
+use crate::links::{Link, Vxlan};
+use crate::ovsdb::operation::{Condition, Name, Operation, Row as Columns};
+use crate::ovsdb::transaction::Transaction;
+use crate::ovsdb::value::{Atom, NamedUuid, Uuid, UuidRef, Value};
+
+/// A row that exists, or one that this unit will insert.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RowKey {
+    /// The row's table.
+    pub table: Name,
+    /// Its identity.
+    pub id: UuidRef,
+}
+
+/// What is known of a row, and what shall become of it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Row {
+    /// Columns as the server gave them.
+    pub(super) stored: Columns,
+    /// Whether `stored` has every column of the table.
+    pub(super) whole: bool,
+    /// Columns whose stored value a decision rested on.
+    pub(super) relied: BTreeSet<Name>,
+    /// Whether a decision rested on the row being there.
+    pub(super) seen: bool,
+    pub(super) changes: BTreeMap<Name, Change>,
+    pub(super) fate: Fate,
+    /// Whether the row is in [`Unit::touched`].
+    pub(super) touched: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Fate {
+    #[default]
+    Stays,
+    Inserted,
+    /// By a `delete` operation.
+    Deleted,
+    /// By the server, because nothing refers to it any more (RFC 7047 section 3.2, `isRoot`).
+    Collected,
+}
+
+/// How a column of a stored row changes. Inserted rows only know [`Change::Replace`].
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Change {
+    Replace(Value),
+    /// Elements of a set, whatever else it holds.
+    Elements {
+        insert: BTreeSet<Atom>,
+        delete: BTreeSet<Atom>,
+    },
+    /// Pairs of a map, whatever else it holds.
+    Pairs {
+        put: BTreeMap<Atom, Atom>,
+        delete: BTreeSet<Atom>,
+    },
+}
+
+/// A question to the database: the rows of a table whose column equals, or includes, a value.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Query {
+    table: Name,
+    filter: Option<Filter>,
+    /// Every column instead of the usual ones.
+    whole: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Filter {
+    Equals(Name, Value),
+    Includes(Name, Value),
+    /// One row, and only if its set holds the value; the server looks at no other row.
+    RowIncludes(Uuid, Name, Value),
+}
+
+/// What shall happen to a kernel device, besides the transaction.
+#[derive(Clone, Debug, PartialEq)]
+pub enum LinkChange {
+    /// Make a VXLAN device and set it up, before the transaction that refers to it.
+    AddVxlan(Vxlan),
+    /// Set an existing device up.
+    SetUp(String),
+    /// Delete a device, after the transaction that no longer refers to it.
+    Delete(String),
+}
+
+/// See the module's description.
+pub struct Unit<'s> {
+    pub(super) session: &'s mut Session,
+    /// Names the command in the database's log.
+    pub(super) comment: String,
+    /// Whether names are looked up before rows of that name are inserted. The server's unique indexes do it anyway,
+    /// so the first attempt leaves it to them and the second finds out who is in the way.
+    pub(super) careful: bool,
+    pub(super) rows: BTreeMap<RowKey, Row>,
+    answers: BTreeMap<Query, BTreeSet<RowKey>>,
+    /// Sets that were found to include a value, as (row, column, value).
+    pub(super) relations: BTreeSet<(RowKey, Name, Value)>,
+    /// Rows in the order in which they were first changed.
+    pub(super) touched: Vec<RowKey>,
+    /// What `external_ids:ovs-plugin` says of inserted rows.
+    mark: String,
+    inserted: usize,
+    pub(super) links: Vec<LinkChange>,
+    /// Interfaces that ovs-vswitchd shall look at again though their rows do not change.
+    pub(super) nudged: Vec<RowKey>,
+    /// New interfaces whose devices ovs-vswitchd may hold open from before.
+    pub(super) reopened: Vec<RowKey>,
+    /// Interfaces whose devices the caller will use as soon as it has the answer.
+    pub(super) promised: Vec<String>,
+    /// Things worth saying to people, for stderr.
+    pub(super) notes: Vec<String>,
+}
+
+/// From this many look-ups of one kind on, reading the table once is cheaper than having the server scan it for each.
+const MANY: usize = 32;
+
+impl Query {
+    /// The rows whose column has this value.
+    pub fn equals(table: impl Into<Name>, column: impl Into<Name>, value: impl Into<Value>) -> Self {
+        Query { table: table.into(), filter: Some(Filter::Equals(column.into(), value.into())), whole: false }
+    }
+
+    /// The rows whose set or map includes this value.
+    pub fn includes(table: impl Into<Name>, column: impl Into<Name>, value: impl Into<Value>) -> Self {
+        Query { table: table.into(), filter: Some(Filter::Includes(column.into(), value.into())), whole: false }
+    }
+
+    /// All rows. Not for tables that grow with the switch.
+    pub fn all(table: impl Into<Name>) -> Self {
+        Query { table: table.into(), filter: None, whole: false }
+    }
+
+    /// The row with this identity.
+    pub fn row(table: impl Into<Name>, uuid: Uuid) -> Self {
+        Query::equals(table, "_uuid", uuid)
+    }
+
+    /// The bridge of this name.
+    pub fn bridge(name: &str) -> Self {
+        Query::equals(BRIDGE, "name", name)
+    }
+
+    /// The port of this name.
+    pub fn port(name: &str) -> Self {
+        Query::equals(PORT, "name", name)
+    }
+
+    /// The interface of this name.
+    pub fn interface(name: &str) -> Self {
+        Query::equals(INTERFACE, "name", name)
+    }
+
+    /// The same rows, with every column they have.
+    pub fn whole(mut self) -> Self {
+        self.whole = true;
+        self
+    }
+
+    fn conditions(&self) -> Vec<Condition> {
+        match &self.filter {
+            None => Vec::new(),
+            Some(Filter::Equals(column, value)) => vec![Condition::equal(column.clone(), value.clone())],
+            Some(Filter::Includes(column, value)) => vec![Condition::includes(column.clone(), value.clone())],
+            Some(Filter::RowIncludes(row, column, value)) => {
+                vec![Condition::is_row(*row), Condition::includes(column.clone(), value.clone())]
+            }
+        }
+    }
+
+    fn select(&self) -> Operation {
+        let columns = if self.whole { None } else { tables::usual_columns(&self.table) };
+        let columns = columns.map(|columns| columns.iter().map(|&column| Name::from(column)).collect());
+        Operation::Select { table: self.table.clone(), r#where: self.conditions(), columns }
+    }
+
+    /// What makes many queries one kind: the same column of the same table.
+    fn kind(&self) -> Option<(&Name, &Name, bool)> {
+        match &self.filter {
+            Some(Filter::Equals(column, _)) if column != "_uuid" => Some((&self.table, column, false)),
+            Some(Filter::Includes(column, _)) => Some((&self.table, column, true)),
+            _ => None,
+        }
+    }
+}
+
+impl Row {
+    /// The value a column will have after the commit, if that can be told.
+    fn effective(&self, column: &str) -> Option<Value> {
+        let stored = self.stored.get(column);
+        match self.changes.get(column) {
+            None if self.fate == Fate::Inserted => Some(Value::empty()),
+            None => stored.cloned(),
+            Some(change) => change.applied_to(stored),
+        }
+    }
+
+    pub(super) fn is_gone(&self) -> bool {
+        matches!(self.fate, Fate::Deleted | Fate::Collected)
+    }
+
+    /// Whether the row matches a filter now, given whether it did for the server.
+    fn matches(&self, filter: Option<&Filter>, server_says: bool) -> bool {
+        let (column, value, includes) = match filter {
+            None => return true,
+            Some(Filter::Equals(column, value)) => (column, value, false),
+            Some(Filter::Includes(column, value) | Filter::RowIncludes(_, column, value)) => (column, value, true),
+        };
+        match self.changes.get(column) {
+            None if self.fate == Fate::Inserted => false,
+            None => server_says,
+            Some(Change::Elements { insert, delete }) if includes => {
+                value.atoms().all(|atom| insert.contains(atom) || (server_says && !delete.contains(atom)))
+            }
+            Some(change) => match change.applied_to(self.stored.get(column)) {
+                Some(now) if includes => value.atoms().all(|atom| now.atoms().any(|element| element == atom)),
+                Some(now) => now == *value,
+                None => server_says,
+            },
+        }
+    }
+}
+
+impl Change {
+    /// The value after the change; `None` when it depends on a stored value that is not known.
+    pub(super) fn applied_to(&self, stored: Option<&Value>) -> Option<Value> {
+        match self {
+            Change::Replace(value) => Some(value.clone()),
+            Change::Elements { insert, delete } => {
+                let kept = stored?.atoms().filter(|atom| !delete.contains(atom)).cloned();
+                Some(Value::set(kept.chain(insert.iter().cloned())))
+            }
+            Change::Pairs { put, delete } => {
+                let mut pairs = stored?.as_map().cloned().unwrap_or_default();
+                pairs.retain(|key, _| !delete.contains(key));
+                pairs.extend(put.iter().map(|(key, value)| (key.clone(), value.clone())));
+                Some(Value::Map(pairs))
+            }
+        }
+    }
+}
+
+impl RowKey {
+    fn stored(table: &Name, uuid: Uuid) -> Self {
+        RowKey { table: table.clone(), id: UuidRef::Row(uuid) }
+    }
+
+    /// A reference to the row, to be put into a column.
+    pub fn reference(&self) -> Atom {
+        self.id.clone().into()
+    }
+}
+
+impl<'s> Unit<'s> {
+    /// A unit for one attempt of a command. `mark` tells what the rows are that it inserts.
+    pub(crate) fn new(session: &'s mut Session, comment: String, mark: &str, careful: bool) -> Self {
+        Unit {
+            session,
+            comment,
+            careful,
+            rows: BTreeMap::new(),
+            answers: BTreeMap::new(),
+            relations: BTreeSet::new(),
+            touched: Vec::new(),
+            mark: mark.to_owned(),
+            inserted: 0,
+            links: Vec::new(),
+            nudged: Vec::new(),
+            reopened: Vec::new(),
+            promised: Vec::new(),
+            notes: Vec::new(),
+        }
+    }
+
+    /// The settings of the session.
+    pub fn settings(&self) -> &crate::settings::Settings {
+        &self.session.settings
+    }
+
+    /// The database's schema; downloaded the first time.
+    pub async fn schema(&mut self) -> Result<std::sync::Arc<crate::ovsdb::schema::DatabaseSchema>, Error> {
+        self.session.schema().await
+    }
+
+    /// Tells people something that is no failure.
+    pub fn note(&mut self, note: String) {
+        self.notes.push(note);
+    }
+
+    /// From here on, inserted rows are marked as this.
+    pub fn mark_as(&mut self, mark: String) {
+        self.mark = mark;
+    }
+
+    // ---- reading ----
+
+    /// Asks several questions in one request, so that the look-ups which follow need none.
+    pub async fn fetch(&mut self, queries: impl IntoIterator<Item = Query>) -> Result<(), Error> {
+        let queries: BTreeSet<Query> =
+            queries.into_iter().filter(|query| !self.answers.contains_key(query) && !self.is_new(query)).collect();
+        if queries.is_empty() {
+            return Ok(());
+        }
+        let mut kinds: BTreeMap<_, usize> = BTreeMap::new();
+        for query in &queries {
+            if let Some(kind) = query.kind() {
+                *kinds.entry(kind).or_default() += 1;
+            }
+        }
+        let (bulk, single): (Vec<&Query>, Vec<&Query>) =
+            queries.iter().partition(|query| query.kind().is_some_and(|kind| kinds[&kind] >= MANY));
+
+        let mut selects = Transaction::new();
+        for query in &single {
+            selects.push(query.select());
+        }
+        let mut whole_tables: Vec<(&Name, &Name)> = Vec::new();
+        for (table, column, _) in kinds.iter().filter(|(_, count)| **count >= MANY).map(|(kind, _)| *kind) {
+            let mut columns: Vec<Name> =
+                tables::usual_columns(table).unwrap_or(&["_uuid"]).iter().map(|&column| column.into()).collect();
+            if !columns.contains(column) {
+                columns.push(column.clone());
+            }
+            selects.push(Operation::Select { table: table.clone(), r#where: Vec::new(), columns: Some(columns) });
+            whole_tables.push((table, column));
+        }
+
+        let results = self.session.read(&selects).await?;
+        let unreadable = |error: serde_json::Error| Error::NotCommitted { cause: format!("unreadable rows: {error}") };
+        for (query, result) in single.iter().zip(&results) {
+            let rows: Vec<Columns> = result.rows().map_err(unreadable)?;
+            let found = rows.into_iter().filter_map(|row| self.remember(&query.table, row, query.whole)).collect();
+            self.answers.insert((*query).clone(), found);
+        }
+        for ((table, column), result) in whole_tables.into_iter().zip(&results[single.len()..]) {
+            let rows: Vec<Columns> = result.rows().map_err(unreadable)?;
+            self.answer_from_table(table, column, rows, &bulk);
+        }
+        Ok(())
+    }
+
+    /// Answers many queries of one kind from the rows of the whole table.
+    fn answer_from_table(&mut self, table: &Name, column: &Name, rows: Vec<Columns>, queries: &[&Query]) {
+        let mut by_atom: BTreeMap<Atom, BTreeSet<RowKey>> = BTreeMap::new();
+        for row in rows {
+            let atoms: Vec<Atom> = row.get(column).map(|value| value.atoms().cloned().collect()).unwrap_or_default();
+            let Some(key) = self.remember(table, row, false) else {
+                continue;
+            };
+            for atom in atoms {
+                by_atom.entry(atom).or_default().insert(key.clone());
+            }
+        }
+        for query in queries {
+            let (Some((of_table, of_column, _)), Some(Filter::Equals(_, value) | Filter::Includes(_, value))) =
+                (query.kind(), &query.filter)
+            else {
+                continue;
+            };
+            if of_table == table && of_column == column {
+                // One-atom values are all that is ever asked for in bulk: names and references.
+                let found = value.atoms().next().and_then(|atom| by_atom.get(atom)).cloned().unwrap_or_default();
+                self.answers.insert((*query).clone(), found);
+            }
+        }
+    }
+
+    /// Keeps what the server told of a row. The same row may come from several queries, with different columns.
+    fn remember(&mut self, table: &Name, mut columns: Columns, whole: bool) -> Option<RowKey> {
+        let uuid = columns.remove("_uuid")?.uuids().next()?;
+        let key = RowKey::stored(table, uuid);
+        let row = self.rows.entry(key.clone()).or_default();
+        row.whole |= whole;
+        for (column, value) in columns {
+            // The first reading stays: decisions may rest on it already, and the guards compare with it.
+            row.stored.entry(column).or_insert(value);
+        }
+        Some(key)
+    }
+
+    /// A query about a row that does not exist yet is nothing to bother the server with.
+    fn is_new(&self, query: &Query) -> bool {
+        match &query.filter {
+            Some(Filter::Equals(_, value) | Filter::Includes(_, value) | Filter::RowIncludes(_, _, value)) => {
+                value.atoms().any(|atom| matches!(atom, Atom::NamedUuid(_)))
+            }
+            None => false,
+        }
+    }
+
+    /// The rows that match, as this unit leaves them.
+    pub async fn find(&mut self, query: Query) -> Result<Vec<RowKey>, Error> {
+        self.fetch([query.clone()]).await?;
+        let server = self.answers.get(&query).cloned().unwrap_or_default();
+        let mut candidates = server.clone();
+        candidates.extend(self.touched.iter().filter(|key| key.table == query.table).cloned());
+        let mut found = Vec::new();
+        for key in candidates {
+            let by_server = server.contains(&key);
+            let Some(row) = self.rows.get_mut(&key) else { continue };
+            // A touched row of another identity is no answer to a question about one row.
+            if matches!(&query.filter, Some(Filter::RowIncludes(uuid, ..)) if key.id != UuidRef::Row(*uuid)) {
+                continue;
+            }
+            if row.is_gone() || !row.matches(query.filter.as_ref(), by_server) {
+                continue;
+            }
+            row.seen = true;
+            match &query.filter {
+                Some(Filter::Includes(column, value) | Filter::RowIncludes(_, column, value)) if by_server => {
+                    self.relations.insert((key.clone(), column.clone(), value.clone()));
+                }
+                // Names never change; other columns may.
+                Some(Filter::Equals(column, _)) if by_server && row.stored.contains_key(column) && column != "name" => {
+                    row.relied.insert(column.clone());
+                }
+                _ => {}
+            }
+            found.push(key);
+        }
+        Ok(found)
+    }
+
+    /// The only row that matches, or the first.
+    pub async fn find_one(&mut self, query: Query) -> Result<Option<RowKey>, Error> {
+        Ok(self.find(query).await?.into_iter().next())
+    }
+
+    /// The same row, with all its columns read.
+    pub async fn whole(&mut self, table: &'static str, row: &RowKey) -> Result<RowKey, Error> {
+        let UuidRef::Row(uuid) = row.id else {
+            return Ok(row.clone());
+        };
+        let found = self.find_one(Query::row(table, uuid).whole()).await?;
+        found.ok_or_else(|| Error::NotFound(format!("the {table} row {uuid} is gone")))
+    }
+
+    /// Whether a row's set includes a value. The server need not look at any other row.
+    pub async fn includes(&mut self, row: &RowKey, column: &'static str, value: &RowKey) -> Result<bool, Error> {
+        Ok(match Unit::membership(row, column, value) {
+            Some(query) => self.find_one(query).await?.is_some(),
+            None => self.rows.get(row).is_some_and(|row| {
+                row.matches(Some(&Filter::Includes(column.into(), value.reference().into())), false)
+            }),
+        })
+    }
+
+    /// The question that [`Unit::includes`] asks, to be fetched along with others.
+    pub fn membership(row: &RowKey, column: &'static str, value: &RowKey) -> Option<Query> {
+        let UuidRef::Row(uuid) = row.id else { return None };
+        let filter = Filter::RowIncludes(uuid, column.into(), value.reference().into());
+        Some(Query { table: row.table.clone(), filter: Some(filter), whole: false })
+    }
+
+    /// A column's value as this unit leaves it. What is decided from it will be guarded.
+    pub async fn column(&mut self, row: &RowKey, column: &str) -> Result<Value, Error> {
+        if self.peek(row, column).is_none()
+            && let UuidRef::Row(uuid) = row.id
+        {
+            let mut select = Transaction::new();
+            select.push(Operation::Select {
+                table: row.table.clone(),
+                r#where: vec![Condition::is_row(uuid)],
+                columns: Some(vec!["_uuid".into(), Name::from(column.to_owned())]),
+            });
+            let results = self.session.read(&select).await?;
+            for columns in results.iter().flat_map(|result| result.rows::<Columns>().unwrap_or_default()) {
+                self.remember(&row.table, columns, false);
+            }
+        }
+        Ok(self.value(row, column))
+    }
+
+    /// A column that has been read already; empty when it has not. What is decided from it will be guarded.
+    pub fn value(&mut self, row: &RowKey, column: &str) -> Value {
+        if let Some(row) = self.rows.get_mut(row)
+            && row.stored.contains_key(column)
+            && !tables::is_reported(column)
+        {
+            row.relied.insert(Name::from(column.to_owned()));
+        }
+        self.peek(row, column).unwrap_or_else(Value::empty)
+    }
+
+    /// A column's value without relying on it, for messages.
+    pub fn peek(&self, row: &RowKey, column: &str) -> Option<Value> {
+        self.rows.get(row)?.effective(column)
+    }
+
+    /// The `name` column.
+    pub fn name(&self, row: &RowKey) -> String {
+        self.peek(row, "name").and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_default()
+    }
+
+    /// The rows that a set of references in a row points to, those of the same unit included.
+    pub async fn references(
+        &mut self,
+        row: &RowKey,
+        column: &'static str,
+        table: &'static str,
+    ) -> Result<Vec<RowKey>, Error> {
+        let set = self.column(row, column).await?;
+        self.fetch(set.uuids().map(|uuid| Query::row(table, uuid))).await?;
+        let mut rows = Vec::new();
+        for atom in set.atoms() {
+            let id = match atom {
+                Atom::Uuid(uuid) => UuidRef::Row(*uuid),
+                Atom::NamedUuid(name) => UuidRef::New(name.clone()),
+                _ => continue,
+            };
+            let key = RowKey { table: table.into(), id };
+            if self.rows.get(&key).is_some_and(|row| !row.is_gone()) {
+                rows.push(key);
+            }
+        }
+        Ok(rows)
+    }
+
+    // ---- changing ----
+
+    /// Inserts a row. Bridges, ports and interfaces are marked as made by this program.
+    pub fn insert(&mut self, table: &'static str, columns: impl IntoIterator<Item = (&'static str, Value)>) -> RowKey {
+        self.inserted += 1;
+        let key = RowKey { table: table.into(), id: UuidRef::New(NamedUuid(format!("row{}", self.inserted).into())) };
+        let changes = columns.into_iter().map(|(column, value)| (column.into(), Change::Replace(value))).collect();
+        self.rows.insert(key.clone(), Row { changes, fate: Fate::Inserted, ..Row::default() });
+        self.touch(&key);
+        if matches!(table, BRIDGE | PORT | INTERFACE) {
+            let mark = self.mark.clone();
+            self.put(&key, "external_ids", MARK, mark);
+        }
+        key
+    }
+
+    /// Replaces a column. The value it has already is no change.
+    pub fn set(&mut self, key: &RowKey, column: impl Into<Name>, value: impl Into<Value>) {
+        let (column, value) = (column.into(), value.into());
+        self.touch(key);
+        let Some(row) = self.rows.get_mut(key) else { return };
+        if row.fate != Fate::Inserted && row.stored.get(&column) == Some(&value) {
+            row.changes.remove(&column);
+            row.relied.insert(column);
+        } else {
+            row.changes.insert(column, Change::Replace(value));
+        }
+    }
+
+    /// Puts a pair into a map of strings and leaves the other pairs alone.
+    pub fn put(&mut self, key: &RowKey, column: impl Into<Name>, map_key: impl Into<Atom>, value: impl Into<Atom>) {
+        let (column, map_key, value) = (column.into(), map_key.into(), value.into());
+        self.touch(key);
+        let Some(row) = self.rows.get_mut(key) else { return };
+        match row.changes.get_mut(&column) {
+            Some(Change::Replace(whole)) => {
+                let mut pairs = whole.as_map().cloned().unwrap_or_default();
+                pairs.insert(map_key, value);
+                *whole = Value::Map(pairs);
+            }
+            Some(Change::Pairs { put, delete }) => {
+                delete.remove(&map_key);
+                put.insert(map_key, value);
+            }
+            _ if row.fate == Fate::Inserted => {
+                row.changes.insert(column, Change::Replace(Value::Map(BTreeMap::from([(map_key, value)]))));
+            }
+            _ => {
+                let stored = row.stored.get(&column).and_then(Value::as_map).and_then(|pairs| pairs.get(&map_key));
+                if stored == Some(&value) {
+                    row.relied.insert(column);
+                } else {
+                    let put = BTreeMap::from([(map_key, value)]);
+                    row.changes.insert(column, Change::Pairs { put, delete: BTreeSet::new() });
+                }
+            }
+        }
+    }
+
+    /// Adds a reference to a row's set and leaves the other elements alone.
+    pub fn add_to(&mut self, key: &RowKey, column: &'static str, element: &RowKey) {
+        self.change_elements(key, column, element.reference(), true);
+    }
+
+    /// Takes a reference out of a row's set and leaves the other elements alone.
+    pub fn take_from(&mut self, key: &RowKey, column: &'static str, element: &RowKey) {
+        self.change_elements(key, column, element.reference(), false);
+    }
+
+    fn change_elements(&mut self, key: &RowKey, column: &'static str, element: Atom, add: bool) {
+        self.touch(key);
+        let Some(row) = self.rows.get_mut(key) else { return };
+        let none = match row.fate {
+            Fate::Inserted => Change::Replace(Value::empty()),
+            _ => Change::Elements { insert: BTreeSet::new(), delete: BTreeSet::new() },
+        };
+        match row.changes.entry(column.into()).or_insert(none) {
+            Change::Elements { insert, delete } => {
+                let (to, from) = if add { (insert, delete) } else { (delete, insert) };
+                // What this unit added itself is not there yet, so there is nothing to take away.
+                if !from.remove(&element) {
+                    to.insert(element);
+                }
+            }
+            Change::Replace(whole) => {
+                let mut elements: BTreeSet<Atom> = whole.atoms().filter(|atom| **atom != element).cloned().collect();
+                if add {
+                    elements.insert(element);
+                }
+                *whole = Value::set(elements);
+            }
+            Change::Pairs { .. } => {}
+        }
+    }
+
+    /// Deletes a row of a root table.
+    pub fn delete(&mut self, key: &RowKey) {
+        self.end(key, Fate::Deleted);
+    }
+
+    /// Notes that the server will delete a row, because its last reference was taken away.
+    pub fn collected(&mut self, key: &RowKey) {
+        self.end(key, Fate::Collected);
+    }
+
+    fn end(&mut self, key: &RowKey, fate: Fate) {
+        self.touch(key);
+        if let Some(row) = self.rows.get_mut(key) {
+            row.changes.clear();
+            row.fate = fate;
+        }
+    }
+
+    fn touch(&mut self, key: &RowKey) {
+        if let Some(row) = self.rows.get_mut(key)
+            && !std::mem::replace(&mut row.touched, true)
+        {
+            self.touched.push(key.clone());
+        }
+    }
+
+    /// The one row of the root table, inserted when the database is empty.
+    pub async fn root(&mut self) -> Result<RowKey, Error> {
+        match self.find_one(Query::all(OPEN_VSWITCH)).await? {
+            Some(root) => Ok(root),
+            None => Ok(self.insert(OPEN_VSWITCH, [])),
+        }
+    }
+
+    // ---- kernel devices ----
+
+    /// The network device of this name.
+    pub async fn link(&mut self, name: &str) -> Result<Option<Link>, Error> {
+        let deadline = self.session.deadline.clone();
+        let links = self.session.links()?;
+        let found = deadline.limit(links.get(name)).await;
+        Ok(found.map_err(|expired| Error::expired_before_commit(expired, "asking the kernel for a device"))??)
+    }
+
+    /// The name of the network device with this index.
+    pub async fn link_name(&mut self, index: u32) -> Result<Option<String>, Error> {
+        let deadline = self.session.deadline.clone();
+        let links = self.session.links()?;
+        let found = deadline.limit(links.name_of(index)).await;
+        Ok(found.map_err(|expired| Error::expired_before_commit(expired, "asking the kernel for a device"))??)
+    }
+
+    /// Plans a change of a kernel device; it happens with the commit.
+    pub fn change_link(&mut self, change: LinkChange) {
+        if !self.links.contains(&change) {
+            self.links.push(change);
+        }
+    }
+
+    /// Promises the caller that the device of an interface is there when the command answers, even if the command finds
+    /// its row in place: who put it there may still be waiting for ovs-vswitchd.
+    pub fn promise(&mut self, interface: &str) {
+        self.promised.push(interface.to_owned());
+    }
+
+    /// Has ovs-vswitchd open the device of a new interface that takes the place of one of the same name on the same
+    /// bridge: it would go on with the device that it has open, which may be gone and another of that name there.
+    pub fn reopen(&mut self, interface: RowKey) {
+        self.reopened.push(interface);
+    }
+
+    /// Has ovs-vswitchd look at an interface again, and waits for it, even if the database does not change: a device
+    /// that it missed has come.
+    pub fn nudge(&mut self, interface: RowKey) {
+        self.nudged.push(interface);
+    }
+}

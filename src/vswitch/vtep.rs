@@ -1,0 +1,89 @@
+//! VTEPs: kernel VXLAN devices that carry an overlay over the device of a bridge, learning by multicast.
+
+use std::net::Ipv4Addr;
+
+use super::unit::{LinkChange, Unit};
+use crate::error::Error;
+use crate::links::Vxlan;
+
+/// What is asked of the kernel; over an ordinary device it makes 1450 of it, to leave room for the outer headers.
+const MTU: u32 = 1500;
+
+/// The device's name.
+pub fn name(vni: u32) -> String {
+    format!("vtep{vni}")
+}
+
+/// The multicast group: 239.x.y.z from (VNI / 256) + 1 as 24 bits, so 256 neighbouring VNIs share one.
+pub fn group(vni: u32) -> Ipv4Addr {
+    let [_, x, y, z] = (vni / 256 + 1).to_be_bytes();
+    Ipv4Addr::new(239, x, y, z)
+}
+
+/// The VNI that a device name stands for, if it is one of a VTEP.
+pub fn vni_of(name: &str) -> Option<u32> {
+    let digits = name.strip_prefix("vtep")?;
+    digits.parse().ok().filter(|vni| self::name(*vni) == name)
+}
+
+impl Unit<'_> {
+    /// Makes sure that the VTEP of a VNI is there, over a device, and up. Returns whether it has to be made.
+    pub async fn ensure_vtep(&mut self, lower: &str, vni: u32) -> Result<bool, Error> {
+        let name = name(vni);
+        let Some(device) = self.link(lower).await? else {
+            return Err(Error::NotFound(format!("no network device named {lower} for {name} to run over")));
+        };
+        let Some(link) = self.link(&name).await? else {
+            self.change_link(LinkChange::AddVxlan(Vxlan {
+                name,
+                vni,
+                lower: device.index,
+                group: group(vni),
+                mtu: MTU,
+            }));
+            return Ok(true);
+        };
+        let Some(vxlan) = &link.vxlan else {
+            let kind = link.kind.as_deref().unwrap_or("plain");
+            return Err(Error::Conflict(format!("{name} exists, but is a {kind} device and not a vxlan one")));
+        };
+        if vxlan.vni != vni {
+            return Err(Error::Conflict(format!("{name} exists, but with VNI {} instead of {vni}", vxlan.vni)));
+        }
+        if vxlan.lower != Some(device.index) {
+            let over = match vxlan.lower {
+                Some(index) => self.link_name(index).await?.unwrap_or_else(|| format!("device {index}")),
+                None => "no device".into(),
+            };
+            return Err(Error::Conflict(format!(
+                "VXLAN {vni} is already tied to another master: {name} runs over {over}, not over {lower}"
+            )));
+        }
+        if !link.up {
+            self.change_link(LinkChange::SetUp(name));
+        }
+        Ok(false)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_follow_from_the_vni_in_blocks_of_256() {
+        for (vni, expected) in
+            [(1, "239.0.0.1"), (255, "239.0.0.1"), (256, "239.0.0.2"), (10001, "239.0.0.40"), (16777215, "239.1.0.0")]
+        {
+            assert_eq!(group(vni).to_string(), expected, "VNI {vni}");
+        }
+    }
+
+    #[test]
+    fn only_the_exact_name_stands_for_a_vni() {
+        assert_eq!(vni_of("vtep10001"), Some(10001));
+        for other in ["vtep", "vtep01", "vtep+1", "vtepx", "vtep1p", "xvtep1", "vtep99999999999"] {
+            assert_eq!(vni_of(other), None, "{other}");
+        }
+    }
+}
