@@ -1,0 +1,167 @@
+//! The host agent's door: `ovs-plugin COMMAND JSON`, answered on stdout as `20:::JSON\n\n:::\n`.
+//!
+//! The host agent (0-core, `base/pm/stream/input.go`) reads whatever the plugin prints by rules that lose an answer
+//! easily, so exactly one answer is written, in one piece, at the very end, on every way out: success, error, panic,
+//! signal. Level 20 is "JSON result"; whether it is an error is told by the exit status alone.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::AsFd;
+use std::process::ExitCode;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde_json::Value;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::commands;
+use crate::deadline::{Deadline, Stop};
+use crate::error::Error;
+use crate::settings::Settings;
+use crate::vswitch::Session;
+
+const HEADER: &str = "20:::";
+const TERMINATOR: &str = "\n:::\n";
+
+/// Runs one command and answers.
+pub fn run(arguments: &[OsString]) -> ExitCode {
+    // Before anything else takes file descriptors: a process that runs out of them has to answer, too.
+    let _ = stdout();
+    answer_panics();
+    crate::log::to_stderr();
+    match execute(arguments) {
+        Ok(result) => answer(&result, ExitCode::SUCCESS),
+        Err(error) => answer(&Value::String(error.to_string()), ExitCode::FAILURE),
+    }
+}
+
+fn execute(arguments: &[OsString]) -> Result<Value, Error> {
+    let text = |index: usize, what: &str| match arguments.get(index) {
+        None => Ok(""),
+        Some(argument) => {
+            argument.to_str().ok_or_else(|| Error::argument("", format!("the {what} is not UTF-8: {argument:?}")))
+        }
+    };
+    if arguments.is_empty() {
+        return Err(Error::argument("", format!("missing command; expected one of {}", names())));
+    }
+    let name = text(0, "command")?;
+    let Some(command) = commands::find(name) else {
+        return Err(Error::UnknownCommand { name: name.to_owned(), hint: format!("; expected one of {}", names()) });
+    };
+    if arguments.len() > 2 {
+        let problem = format!("{name} takes one JSON object, got {} arguments", arguments.len() - 1);
+        return Err(Error::argument("", problem));
+    }
+    let json = text(1, "JSON object of arguments")?;
+    let settings = Settings::from_env()?;
+    // One thread is enough for one command, and starts no others.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Error::Internal(format!("the runtime does not start: {error}")))?;
+    runtime.block_on(async {
+        let (deadline, stop) = Deadline::after(settings.timeout);
+        stop_on_signals(stop)?;
+        command.execute(json, &mut Session::new(settings, deadline)).await
+    })
+}
+
+fn names() -> String {
+    commands::REGISTRY.iter().map(|entry| entry.name).collect::<Vec<_>>().join(", ")
+}
+
+/// A signal ends the command the way its deadline does: with an answer that tells what was done.
+fn stop_on_signals(stop: Stop) -> Result<(), Error> {
+    let listen = |kind| signal(kind).map_err(|error| Error::Internal(format!("signals can't be received: {error}")));
+    let mut terminate = listen(SignalKind::terminate())?;
+    let mut interrupt = listen(SignalKind::interrupt())?;
+    let mut hang_up = listen(SignalKind::hangup())?;
+    tokio::spawn(async move {
+        let name = tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+            _ = hang_up.recv() => "SIGHUP",
+        };
+        stop.send_replace(Some(name));
+        // Keeps the sender alive: what waits on it after the signal must still see it.
+        std::future::pending::<()>().await;
+    });
+    Ok(())
+}
+
+/// A panic is answered like any error, before the process aborts.
+fn answer_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        answer(&Value::String(Error::Internal(panic.to_string()).to_string()), ExitCode::FAILURE);
+        std::process::exit(1);
+    }));
+}
+
+/// Set once an answer is on its way: of two, the agent would take the second.
+static ANSWERED: AtomicBool = AtomicBool::new(false);
+
+fn answer(result: &Value, code: ExitCode) -> ExitCode {
+    if ANSWERED.swap(true, Ordering::SeqCst) {
+        return code;
+    }
+    match write_answer(&frame(&result.to_string())) {
+        Ok(()) => code,
+        Err(error) => {
+            tracing::error!(%error, "the answer can't be written");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn write_answer(bytes: &[u8]) -> std::io::Result<()> {
+    stdout()?.write_all(bytes)
+}
+
+/// Stdout without the line buffer of the standard library, which would cut the answer at its line ends.
+fn stdout() -> std::io::Result<&'static File> {
+    static STDOUT: OnceLock<File> = OnceLock::new();
+    if let Some(stdout) = STDOUT.get() {
+        return Ok(stdout);
+    }
+    let copy = File::from(std::io::stdout().as_fd().try_clone_to_owned()?);
+    Ok(STDOUT.get_or_init(|| copy))
+}
+
+/// Pipes hand out whole pages, and the agent reads at most 32 KiB at a time and forgets half a terminator. So blanks
+/// after the JSON move the terminator away from any multiple of this.
+const PAGE: usize = 4096;
+
+/// The bytes of an answer. The line end before the terminator belongs to the data, as it does in the original's.
+fn frame(json: &str) -> Vec<u8> {
+    let mut bytes = format!("{HEADER}{json}").into_bytes();
+    let terminator_at = (bytes.len() + 1) % PAGE;
+    let blanks = if terminator_at + TERMINATOR.len() > PAGE { PAGE - terminator_at } else { 0 };
+    bytes.resize(bytes.len() + blanks, b' ');
+    bytes.push(b'\n');
+    bytes.extend_from_slice(TERMINATOR.as_bytes());
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_header_json_line_end_terminator() {
+        assert_eq!(frame("null"), b"20:::null\n\n:::\n");
+    }
+
+    #[test]
+    fn the_terminator_never_crosses_a_page() {
+        for length in 1..20_000 {
+            let bytes = frame(&"7".repeat(length));
+            let start = bytes.len() - TERMINATOR.len();
+            assert_eq!(start / PAGE, (bytes.len() - 1) / PAGE, "JSON of {length} bytes");
+            let data = &bytes[HEADER.len()..start];
+            assert!(serde_json::from_slice::<serde::de::IgnoredAny>(data).is_ok(), "JSON of {length} bytes");
+            assert!(data.len() - length <= TERMINATOR.len() + 1);
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! What a person types, apart from the commands themselves: help, version, schemas, and the steps of the
+//! container.
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Arg, ArgMatches, Command};
+
+use crate::container::{self, Paths, Problem, manifest};
+use crate::settings::Settings;
+use crate::{commands, published, settings};
+
+/// Whether the arguments are a person's. The host agent always passes a command's name and a JSON object.
+pub fn is_for_people(arguments: &[OsString]) -> bool {
+    let is_help = |argument: &OsString| argument == "--help" || argument == "-h";
+    match arguments {
+        [first, ..] if is_help(first) || first == "--version" || first == "-V" => true,
+        [first, ..] if first == "help" || STEPS.iter().any(|step| first == step) => true,
+        [_, second] => is_help(second),
+        _ => false,
+    }
+}
+
+const SCHEMA: &str = "schema";
+const MANIFEST: &str = "manifest";
+const INIT: &str = "init";
+const WAIT_READY: &str = "wait-ready";
+const VSWITCHD: &str = "vswitchd";
+const START: &str = "start";
+
+/// What is no command of the registry.
+const STEPS: &[&str] = &[SCHEMA, MANIFEST, INIT, WAIT_READY, VSWITCHD, START];
+
+/// Answers a person, or the one who starts the container.
+pub fn run() -> ExitCode {
+    // Help and version are printed by clap, which then ends the process.
+    let matches = command().get_matches();
+    let text = |arguments: &ArgMatches, name: &str| arguments.get_one::<String>(name).cloned();
+    let done = match matches.subcommand() {
+        Some((SCHEMA, arguments)) => schemas(text(arguments, "COMMAND").as_deref()),
+        Some((MANIFEST, arguments)) => {
+            print(&match text(arguments, "WHICH").as_deref() {
+                Some("startup") => manifest::startup(),
+                _ => manifest::plugin(),
+            });
+            Ok(ExitCode::SUCCESS)
+        }
+        Some((INIT, _)) => container::init::run(&Paths::from_env()).map(|()| ExitCode::SUCCESS),
+        Some((WAIT_READY, arguments)) => {
+            let limit = arguments.get_one::<f64>("SECONDS").copied().unwrap_or(WAIT_READY_SECONDS);
+            let limit = Duration::try_from_secs_f64(limit.clamp(0.0, 86_400.0)).unwrap_or_default();
+            in_runtime(async |settings| container::ready::wait(settings, &Paths::from_env(), limit).await)
+                .map(|()| ExitCode::SUCCESS)
+        }
+        Some((VSWITCHD, arguments)) => {
+            let program: Vec<String> = arguments.get_many("PROGRAM").into_iter().flatten().cloned().collect();
+            in_runtime(async |settings| container::vswitchd::run(settings, &program).await)
+        }
+        Some((START, _)) => in_runtime(async |_| container::supervisor::run(&Paths::from_env()).await),
+        _ => Ok(ExitCode::SUCCESS),
+    };
+    done.unwrap_or_else(|problem| {
+        eprintln!("ovs-plugin: {problem}");
+        ExitCode::FAILURE
+    })
+}
+
+/// How long `wait-ready` waits when it is not told.
+const WAIT_READY_SECONDS: f64 = 10.0;
+
+fn in_runtime<T>(work: impl AsyncFnOnce(Settings) -> Result<T, Problem>) -> Result<T, Problem> {
+    crate::log::to_stderr();
+    let settings = Settings::from_env().map_err(|error| Problem(error.to_string()))?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Problem(format!("the runtime does not start: {error}")))?;
+    runtime.block_on(work(settings))
+}
+
+fn schemas(name: Option<&str>) -> Result<ExitCode, Problem> {
+    let schema = match name {
+        Some(name) => {
+            let entry = commands::find(name).ok_or_else(|| Problem(format!("unknown command: {name}")))?;
+            published::schema(entry)
+        }
+        None => {
+            let all = commands::REGISTRY.iter().map(|entry| (entry.name.to_owned(), published::schema(entry)));
+            serde_json::Value::Object(all.collect())
+        }
+    };
+    print(&format!("{schema:#}\n"));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print(text: &str) {
+    // A reader that has seen enough and went away is no failure.
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}
+
+/// The command line as clap sees it, made from the registry.
+pub fn command() -> Command {
+    let commands = commands::REGISTRY.iter().map(|entry| {
+        let (arguments, answer) = entry.example;
+        Command::new(entry.name)
+            .about(entry.about)
+            .arg(Arg::new("JSON").help("The arguments, as one JSON object"))
+            .after_help(format!("Example:\n  ovs-plugin {} '{arguments}'\n  → {answer}", entry.name))
+    });
+    Command::new("ovs-plugin")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("The ovs.* commands of Zero-OS, each one atomic Open vSwitch transaction")
+        .subcommand_required(true)
+        .subcommands(commands)
+        .subcommand(
+            Command::new(SCHEMA)
+                .about("Print the JSON Schema of a command's arguments and result, or of all commands")
+                .arg(Arg::new("COMMAND").help("The command's name")),
+        )
+        .subcommand(
+            Command::new(MANIFEST)
+                .about("Print what the host agent reads in the container: /.plugin.toml or /.startup.toml")
+                .arg(Arg::new("WHICH").required(true).value_parser(["plugin", "startup"])),
+        )
+        .subcommand(Command::new(INIT).about("Make the container's state usable: directories, database, leftovers"))
+        .subcommand(Command::new(WAIT_READY).about("Return when the database and ovs-vswitchd answer").arg(
+            Arg::new("SECONDS").long("timeout").value_parser(clap::value_parser!(f64)).help("How long to wait (10)"),
+        ))
+        .subcommand(
+            Command::new(VSWITCHD)
+                .about("Run ovs-vswitchd so that its restart does not cut traffic")
+                .arg(Arg::new("PROGRAM").required(true).num_args(1..).trailing_var_arg(true).allow_hyphen_values(true)),
+        )
+        .subcommand(Command::new(START).about("Be PID 1 of the container: start everything, and keep it running"))
+        .after_help(format!(
+            "Answers are framed for the host agent: 20:::JSON, and exit status 0, or 1 for an error.\n\n\
+             Environment:\n  {}  the database: unix:PATH or tcp:IP[:PORT], comma separated\n  \
+             {}  seconds for one command (8)\n  {}  datapath type of new bridges\n  \
+             {}  what is logged to stderr (warn)",
+            settings::DB,
+            settings::TIMEOUT,
+            settings::DATAPATH_TYPE,
+            settings::LOG
+        ))
+}

@@ -1,0 +1,494 @@
+//! Reading a command's arguments: what callers may write, and errors that name the argument, its value and what was
+//! expected.
+//!
+//! Callers of the original plugin rely on how its decoder reads JSON: keys match without regard to case, of repeated
+//! keys the last counts, unknown keys are ignored and `null` counts as absent. Numbers may also come as strings of
+//! digits.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::Deserialize;
+use serde::de::value::StrDeserializer;
+use serde::de::{self, DeserializeOwned, DeserializeSeed, Deserializer, MapAccess, Visitor};
+use serde_json::{Map, Value};
+
+use crate::error::Error;
+
+/// A command's arguments, keys in lower case, without nulls.
+pub type Arguments = Map<String, Value>;
+
+/// Reads the text of an argument object.
+pub fn parse(text: &str) -> Result<Arguments, Error> {
+    struct Object;
+
+    impl<'de> Visitor<'de> for Object {
+        type Value = Arguments;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a JSON object of arguments")
+        }
+
+        fn visit_unit<E>(self) -> Result<Arguments, E> {
+            Ok(Arguments::new())
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Arguments, A::Error> {
+            let mut arguments = Arguments::new();
+            while let Some((key, value)) = map.next_entry::<String, Value>()? {
+                if !value.is_null() {
+                    arguments.insert(key.to_ascii_lowercase(), value);
+                }
+            }
+            Ok(arguments)
+        }
+    }
+
+    let mut reader = serde_json::Deserializer::from_str(text);
+    let arguments = reader.deserialize_any(Object).and_then(|arguments| reader.end().map(|()| arguments));
+    arguments.map_err(|error| {
+        let expected = "expected one JSON object, like {\"bridge\": \"backplane\"}";
+        Error::argument("", format!("arguments are not usable: {error}; {expected}"))
+    })
+}
+
+/// Turns arguments into a command's own type.
+pub fn decode<T: DeserializeOwned>(arguments: &Arguments) -> Result<T, Error> {
+    let fields = Fields { rest: arguments.iter(), current: None };
+    T::deserialize(de::value::MapAccessDeserializer::new(fields)).map_err(|Refusal(error)| error)
+}
+
+/// Reads arguments that are made of two structs: each takes its own fields and ignores the rest. (serde's `flatten`
+/// would lose which argument an error is about.)
+pub fn parts<'de, D, A, B>(deserializer: D) -> Result<(A, B), D::Error>
+where
+    D: Deserializer<'de>,
+    A: DeserializeOwned,
+    B: DeserializeOwned,
+{
+    let arguments = Arguments::deserialize(deserializer)?;
+    Ok((decode(&arguments).map_err(de::Error::custom)?, decode(&arguments).map_err(de::Error::custom)?))
+}
+
+/// Takes a flag that every command has out of the arguments.
+pub fn take_flag(arguments: &mut Arguments, name: &'static str, default: bool) -> Result<bool, Error> {
+    match arguments.remove(name) {
+        None => Ok(default),
+        Some(Value::Bool(flag)) => Ok(flag),
+        Some(other) => Err(Error::argument(name, format!("{other} is not true or false"))),
+    }
+}
+
+/// The arguments on their way into a command's type. Whatever goes wrong with one is told with its name.
+struct Fields<'a> {
+    rest: serde_json::map::Iter<'a>,
+    current: Option<(&'a str, &'a Value)>,
+}
+
+impl<'de> MapAccess<'de> for Fields<'de> {
+    type Error = Refusal;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Refusal> {
+        self.current = self.rest.next().map(|(name, value)| (name.as_str(), value));
+        self.current.map(|(name, _)| seed.deserialize(StrDeserializer::new(name))).transpose()
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Refusal> {
+        let (name, value) = self.current.take().ok_or_else(|| de::Error::custom("a value without its name"))?;
+        seed.deserialize(value).map_err(|error| Refusal(Error::argument(name, error.to_string())))
+    }
+}
+
+/// An [`Error`] in serde's clothes.
+#[derive(Debug)]
+struct Refusal(Error);
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+impl de::Error for Refusal {
+    fn custom<T: fmt::Display>(message: T) -> Self {
+        let message = message.to_string();
+        // An error of `parts` comes through serde as text; its argument is known all the same.
+        let named = message.strip_prefix("argument \"").and_then(|rest| rest.split_once("\": "));
+        let (field, problem) = named.unwrap_or(("", &message));
+        Refusal(Error::argument(field, problem))
+    }
+
+    fn missing_field(field: &'static str) -> Self {
+        Refusal(Error::argument(field, "is missing"))
+    }
+}
+
+// ---- kinds of arguments ----
+
+/// The longest name of a Linux network device: IFNAMSIZ is 16 with the terminating zero (linux/if.h).
+const DEVICE_NAME_MAX: usize = 15;
+
+/// The name of something that exists: any text but the empty one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Name(pub String);
+
+/// The name of a network device that is to be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceName(pub String);
+
+/// An optional name; the empty text counts as none, as it did for the original.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OptionalName(pub Option<String>);
+
+/// An optional name of a network device that may have to be made; the empty text counts as none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OptionalDeviceName(pub Option<String>);
+
+/// A number from `MIN` to `MAX`, or a string of its digits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Number<const MIN: i64, const MAX: i64>(pub i64);
+
+/// A VLAN id as `vlan-ensure` takes it: 4095 is reserved (IEEE 802.1Q), 0 is untagged.
+pub type Vlan = Number<0, 4094>;
+/// An MTU in bytes; 0 leaves it to the device.
+pub type Mtu = Number<0, 65535>;
+/// Milliseconds.
+pub type Milliseconds = Number<0, 4_294_967_295>;
+/// A port's tag as the database takes it.
+pub type Tag = Number<0, 4095>;
+/// A VXLAN network identifier: 24 bits (RFC 7348), of which 0 is not used.
+pub type Vni = Number<1, 16_777_215>;
+
+/// Settings as `{"COLUMN[:KEY]": VALUE}`; values may be strings, numbers or booleans.
+///
+/// They apply in the byte order of their keys, so a whole column comes before single keys of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Options(pub Vec<(String, String)>);
+
+/// Pairs of strings for a map column; values may also be numbers or booleans.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pairs(pub Vec<(String, String)>);
+
+/// VLAN ids, or ranges of them as "a-b"; an empty list is none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Trunks(pub BTreeSet<i64>);
+
+/// What a port does with tagged and untagged frames (ovs-vswitchd.conf.db(5), Port `vlan_mode`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(inline)]
+pub enum VlanMode {
+    /// Only the VLAN of the tag, untagged outside.
+    Access,
+    /// The VLANs of the trunks, tagged.
+    Trunk,
+    /// A trunk whose native VLAN is tagged outside too.
+    NativeTagged,
+    /// A trunk whose native VLAN is untagged outside.
+    NativeUntagged,
+    /// Everything is carried inside the VLAN of the tag (IEEE 802.1ad).
+    Dot1qTunnel,
+}
+
+impl VlanMode {
+    /// As the database spells it.
+    pub fn name(self) -> &'static str {
+        match self {
+            VlanMode::Access => "access",
+            VlanMode::Trunk => "trunk",
+            VlanMode::NativeTagged => "native-tagged",
+            VlanMode::NativeUntagged => "native-untagged",
+            VlanMode::Dot1qTunnel => "dot1q-tunnel",
+        }
+    }
+}
+
+impl DeviceName {
+    /// Refuses what Linux can't hold as the name of a network device (net/core/dev.c `dev_valid_name`), and control
+    /// characters.
+    pub fn check(name: &str) -> Result<(), String> {
+        let problem = if name.is_empty() {
+            "is empty"
+        } else if name.len() > DEVICE_NAME_MAX {
+            "is longer than 15 bytes"
+        } else if name == "." || name == ".." {
+            "is a name of a directory"
+        } else if name.contains(['/', ':', '%']) {
+            // The kernel reads % as a pattern, and takes the first number that is free.
+            "contains '/', ':' or '%'"
+        } else if name.chars().any(|c| c.is_whitespace() || c.is_control()) {
+            "contains white space or control characters"
+        } else {
+            return Ok(());
+        };
+        Err(format!("{name:?} can't be the name of a network device, because it {problem}; expected 1 to 15 bytes"))
+    }
+}
+
+fn text<'de, D: Deserializer<'de>>(deserializer: D, expected: &'static str) -> Result<String, D::Error> {
+    match Value::deserialize(deserializer)? {
+        Value::String(text) => Ok(text),
+        other => Err(de::Error::custom(format_args!("{other} is not {expected}"))),
+    }
+}
+
+impl<'de> Deserialize<'de> for Name {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = text(deserializer, "a name (a string)")?;
+        if name.is_empty() {
+            return Err(de::Error::custom("is empty; expected a name"));
+        }
+        Ok(Name(name))
+    }
+}
+
+impl<'de> Deserialize<'de> for DeviceName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = text(deserializer, "a name (a string)")?;
+        DeviceName::check(&name).map_err(de::Error::custom)?;
+        Ok(DeviceName(name))
+    }
+}
+
+impl<'de> Deserialize<'de> for OptionalName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = text(deserializer, "a name (a string)")?;
+        Ok(OptionalName(Some(name).filter(|name| !name.is_empty())))
+    }
+}
+
+impl<'de> Deserialize<'de> for OptionalDeviceName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let OptionalName(name) = OptionalName::deserialize(deserializer)?;
+        name.as_deref().map_or(Ok(()), DeviceName::check).map_err(de::Error::custom)?;
+        Ok(OptionalDeviceName(name))
+    }
+}
+
+impl<'de, const MIN: i64, const MAX: i64> Deserialize<'de> for Number<MIN, MAX> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = Value::deserialize(deserializer)?;
+        let number = match &value {
+            Value::Number(number) => number.as_i64(),
+            Value::String(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => digits.parse().ok(),
+            _ => None,
+        };
+        match number {
+            Some(number) if (MIN..=MAX).contains(&number) => Ok(Number(number)),
+            _ => Err(de::Error::custom(format_args!("{value} is not a whole number from {MIN} to {MAX}"))),
+        }
+    }
+}
+
+/// The members of an object whose values may be strings, numbers or booleans.
+fn pairs<'de, D: Deserializer<'de>>(deserializer: D, shape: &str) -> Result<Vec<(String, String)>, D::Error> {
+    let value = Value::deserialize(deserializer)?;
+    let Value::Object(members) = value else {
+        return Err(de::Error::custom(format_args!("{value} is not an object of {shape}")));
+    };
+    let text = |(key, value): (String, Value)| match value {
+        Value::String(text) => Ok((key, text)),
+        Value::Number(number) => Ok((key, number.to_string())),
+        Value::Bool(truth) => Ok((key, truth.to_string())),
+        other => {
+            let problem = format_args!("the value of {key:?} is {other}; expected a string, a number or a boolean");
+            Err(de::Error::custom(problem))
+        }
+    };
+    members.into_iter().map(text).collect()
+}
+
+impl<'de> Deserialize<'de> for Options {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        pairs(deserializer, "{\"column[:key]\": value}").map(Options)
+    }
+}
+
+impl<'de> Deserialize<'de> for Pairs {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        pairs(deserializer, "{\"key\": value}").map(Pairs)
+    }
+}
+
+impl<'de> Deserialize<'de> for Trunks {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = Value::deserialize(deserializer)?;
+        let id = |text: &str| {
+            let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+            text.parse::<i64>().ok().filter(|id| digits && (0..=4095).contains(id))
+        };
+        let range = |element: &Value| match element {
+            Value::Number(number) => id(&number.to_string()).map(|id| id..=id),
+            Value::String(text) => match text.split_once('-') {
+                Some((first, last)) => Some(id(first)?..=id(last)?).filter(|range| !range.is_empty()),
+                None => id(text).map(|id| id..=id),
+            },
+            _ => None,
+        };
+        let Value::Array(elements) = &value else {
+            return Err(de::Error::custom(format_args!(
+                "{value} is not a list of VLAN ids or ranges, like [5, \"10-20\"]"
+            )));
+        };
+        let mut ids = BTreeSet::new();
+        for element in elements {
+            let range = range(element).ok_or_else(|| {
+                de::Error::custom(format_args!("{element} is not a VLAN id from 0 to 4095 or a range \"a-b\" of them"))
+            })?;
+            ids.extend(range);
+        }
+        Ok(Trunks(ids))
+    }
+}
+
+macro_rules! schema {
+    ($($type:ty, $name:literal => $schema:tt;)*) => {$(
+        impl JsonSchema for $type {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                $name.into()
+            }
+
+            fn inline_schema() -> bool {
+                true
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!($schema)
+            }
+        }
+    )*};
+}
+
+schema! {
+    Name, "Name" => {"type": "string", "minLength": 1};
+    DeviceName, "DeviceName" => {"type": "string", "minLength": 1, "maxLength": 15, "pattern": "^[^/:%\\s]+$"};
+    OptionalName, "OptionalName" => {"type": "string"};
+    OptionalDeviceName, "OptionalDeviceName" => {"type": "string", "maxLength": 15, "pattern": "^[^/:%\\s]*$"};
+    Pairs, "Pairs" => {"type": "object", "additionalProperties": {"type": ["string", "number", "boolean"]}};
+    Trunks, "Trunks" => {"type": "array", "items": {"oneOf": [
+        {"type": "integer", "minimum": 0, "maximum": 4095},
+        {"type": "string", "pattern": "^[0-9]+(-[0-9]+)?$"}
+    ]}};
+    Options, "Options" => {"type": "object", "additionalProperties": {"type": ["string", "number", "boolean"]}};
+}
+
+impl<const MIN: i64, const MAX: i64> JsonSchema for Number<MIN, MAX> {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        format!("NumberFrom{MIN}To{MAX}").into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": ["integer", "string"], "minimum": MIN, "maximum": MAX, "pattern": "^[0-9]+$"})
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Deserialize, PartialEq)]
+    struct Example {
+        bridge: Name,
+        #[serde(default)]
+        name: OptionalName,
+        vlan: Option<Vlan>,
+        #[serde(default)]
+        options: Options,
+        #[serde(default)]
+        lacp: bool,
+    }
+
+    fn read(text: &str) -> Result<Example, String> {
+        parse(text).and_then(|arguments| decode(&arguments)).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn arguments_are_read_as_the_original_read_them() {
+        let expected = Example {
+            bridge: Name("br0".into()),
+            name: OptionalName(None),
+            vlan: Some(Number(7)),
+            options: Options(vec![("a:b".into(), "c".into())]),
+            lacp: false,
+        };
+        for text in [
+            r#"{"bridge":"br0","vlan":7,"options":{"a:b":"c"}}"#,
+            " {\"BRIDGE\" : \"\\u0062r0\",\n\"Vlan\": \"7\", \"unknown\": [{}], \"name\": \"\", \"oPtions\":{\"a:b\":\"c\"}} ",
+            r#"{"bridge":"other","bridge":"br0","vlan":7,"VLAN":null,"name":null,"options":{"a:b":"x","a:b":"c"}}"#,
+        ] {
+            assert_eq!(read(text).as_ref(), Ok(&expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn option_values_may_be_numbers_and_booleans() {
+        let example = read(r#"{"bridge":"b","options":{"mtu_request":1450,"stp_enable":true,"x":"y"}}"#).unwrap();
+        let pairs: Vec<String> = example.options.0.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        assert_eq!(pairs, ["mtu_request=1450", "stp_enable=true", "x=y"]);
+    }
+
+    #[test]
+    fn trunks_are_ids_and_ranges() {
+        let read = |json: &str| serde_json::from_str::<Trunks>(json).map(|Trunks(ids)| Vec::from_iter(ids));
+        assert_eq!(read(r#"[7, "1-3", "2", "4095"]"#).unwrap(), [1, 2, 3, 7, 4095]);
+        assert!(read("[]").unwrap().is_empty());
+        for wrong in ["7", r#"["3-1"]"#, "[4096]", "[-1]", "[1.5]", r#"["a"]"#, r#"["1-"]"#, "[[1]]", r#"["+1"]"#] {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn whole_columns_apply_before_single_keys() {
+        let example = read(r#"{"bridge":"b","options":{"external_ids:k":"v","external_ids":"{a=b}"}}"#).unwrap();
+        assert_eq!(example.options.0[0].0, "external_ids");
+    }
+
+    #[test]
+    fn an_error_names_the_argument_its_value_and_what_was_expected() {
+        for (text, words) in [
+            ("{}", &["\"bridge\"", "missing"][..]),
+            ("null", &["\"bridge\"", "missing"]),
+            (r#"{"bridge":null}"#, &["\"bridge\"", "missing"]),
+            (r#"{"bridge":""}"#, &["\"bridge\"", "empty", "name"]),
+            (r#"{"bridge":7}"#, &["\"bridge\"", "7", "name"]),
+            (r#"{"bridge":"b","vlan":5000}"#, &["\"vlan\"", "5000", "0 to 4094"]),
+            (r#"{"bridge":"b","vlan":-1}"#, &["\"vlan\"", "-1", "0 to 4094"]),
+            (r#"{"bridge":"b","vlan":1.5}"#, &["\"vlan\"", "1.5", "whole number"]),
+            (r#"{"bridge":"b","vlan":"x7"}"#, &["\"vlan\"", "x7", "0 to 4094"]),
+            (r#"{"bridge":"b","vlan":""}"#, &["\"vlan\"", "0 to 4094"]),
+            (r#"{"bridge":"b","vlan":99999999999999999999}"#, &["\"vlan\"", "0 to 4094"]),
+            (r#"{"bridge":"b","lacp":"yes"}"#, &["\"lacp\"", "yes", "boolean"]),
+            (r#"{"bridge":"b","options":[]}"#, &["\"options\"", "[]", "column"]),
+            (r#"{"bridge":"b","options":{"a":{}}}"#, &["\"options\"", "\"a\"", "{}", "string"]),
+            ("[]", &["JSON object"]),
+            ("7", &["JSON object"]),
+            ("", &["JSON object"]),
+            ("{", &["JSON object"]),
+            (r#"{"bridge":"b"} x"#, &["JSON object", "trailing"]),
+            (r#"{"bridge":"\ud800"}"#, &["JSON object"]),
+        ] {
+            let error = read(text).expect_err(text);
+            for word in words {
+                assert!(error.contains(word), "{text}: {error:?} lacks {word:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn names_that_linux_cannot_hold_are_refused() {
+        for name in ["br0", "-br", "--", "vlbr4094in", "123456789012345", "brücke"] {
+            assert_eq!(DeviceName::check(name), Ok(()));
+        }
+        for name in ["", "1234567890123456", "a/b", "a b", "a\tb", "a\u{7}", ".", "..", "a:b", "a%d", "brückebrückebr"]
+        {
+            assert!(DeviceName::check(name).is_err(), "{name:?}");
+        }
+    }
+}

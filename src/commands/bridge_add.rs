@@ -1,0 +1,48 @@
+//! `ovs.bridge-add`: a new bridge with its local port.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::Command;
+use super::arguments::{DeviceName, Options};
+use crate::error::Error;
+use crate::vswitch::{Query, Unit, tables};
+
+/// Arguments of `bridge-add`.
+#[derive(Deserialize, JsonSchema)]
+pub(super) struct BridgeAdd {
+    /// The bridge's name; a network device of that name is made.
+    bridge: DeviceName,
+    /// Columns of the new Bridge row.
+    #[serde(default)]
+    options: Options,
+}
+
+impl Command for BridgeAdd {
+    const NAME: &'static str = "bridge-add";
+    const ABOUT: &'static str = "Add a bridge with its local port; an error when the name is taken";
+    const EXAMPLE: (&'static str, &'static str) =
+        (r#"{"bridge": "backplane", "options": {"stp_enable": true}}"#, "null");
+    const ERRORS: &'static [(&'static str, &'static str)] = &[
+        ("exists", "cannot create a bridge named backplane because a bridge named backplane already exists"),
+        (
+            "interface",
+            "interface backplane does not work: ovs-vswitchd could not set it up and does not say why (the kernel \
+             module openvswitch is not loaded; load it, or use datapath_type netdev); the change was taken back, \
+             nothing is left of it",
+        ),
+    ];
+    type Answer = ();
+
+    fn mark(&self) -> String {
+        "bridge".into()
+    }
+
+    async fn run(&self, unit: &mut Unit<'_>) -> Result<(), Error> {
+        let name = &self.bridge.0;
+        unit.fetch([Query::all(tables::OPEN_VSWITCH)]).await?;
+        let datapath_type = unit.settings().datapath_type.clone();
+        let bridge = unit.add_bridge(name, &datapath_type).await?;
+        unit.apply_options(&bridge, &self.options.0, "options").await
+    }
+}

@@ -1,0 +1,167 @@
+//! The `ovs.*` commands, one file each, and the registry: the only list of commands in the program.
+//!
+//! To add a command, write its file and add its line to [`REGISTRY`]. The agent's door, the shell's help and the
+//! published schemas all come from there.
+
+mod arguments;
+mod bond_add;
+mod bond_del;
+mod bond_member_add;
+mod bond_member_del;
+mod bridge_add;
+mod bridge_del;
+mod bridge_list;
+mod port_add;
+mod port_del;
+mod port_list;
+mod port_set;
+mod port_settings;
+mod set;
+mod version;
+mod vlan_del;
+mod vlan_ensure;
+mod vtep_del;
+mod vtep_ensure;
+mod vxlan_del;
+mod vxlan_ensure;
+
+use std::future::Future;
+use std::pin::Pin;
+
+use schemars::{JsonSchema, Schema, schema_for};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::error::Error;
+use crate::vswitch::run::{self, Mode};
+use crate::vswitch::{Session, Unit};
+use arguments::Arguments;
+
+/// Every command there is.
+pub static REGISTRY: &[Entry] = &[
+    Entry::of::<bridge_add::BridgeAdd>(),
+    Entry::of::<bridge_del::BridgeDel>(),
+    Entry::of::<bridge_list::BridgeList>(),
+    Entry::of::<port_add::PortAdd>(),
+    Entry::of::<port_set::PortSet>(),
+    Entry::of::<port_del::PortDel>(),
+    Entry::of::<port_list::PortList>(),
+    Entry::of::<bond_add::BondAdd>(),
+    Entry::of::<bond_del::BondDel>(),
+    Entry::of::<bond_member_add::BondMemberAdd>(),
+    Entry::of::<bond_member_del::BondMemberDel>(),
+    Entry::of::<set::Set>(),
+    Entry::of::<vtep_ensure::VtepEnsure>(),
+    Entry::of::<vtep_del::VtepDel>(),
+    Entry::of::<vlan_ensure::VlanEnsure>(),
+    Entry::of::<vlan_del::VlanDel>(),
+    Entry::of::<vxlan_ensure::VxlanEnsure>(),
+    Entry::of::<vxlan_del::VxlanDel>(),
+    Entry::of::<version::Version>(),
+];
+
+/// A command: its arguments as a type, and what it does with them.
+trait Command: DeserializeOwned + JsonSchema + 'static {
+    /// The name, without the domain `ovs.`.
+    const NAME: &'static str;
+    /// Other names it answers to.
+    const ALIASES: &'static [&'static str] = &[];
+    /// One line for people.
+    const ABOUT: &'static str;
+    /// More for people, where one line is not enough.
+    const DETAILS: &'static str = "";
+    /// Arguments and answer, as JSON, for people to copy.
+    const EXAMPLE: (&'static str, &'static str);
+    /// The errors that callers are likely to meet: the code of [`Error::code`], and an example of the text.
+    const ERRORS: &'static [(&'static str, &'static str)] = &[];
+    /// What it answers.
+    type Answer: Serialize + JsonSchema;
+
+    /// What no single argument can tell: whether they make sense together. Nothing has been read yet.
+    fn check(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// What `external_ids:ovs-plugin` says of the rows that it makes.
+    fn mark(&self) -> String {
+        Self::NAME.to_owned()
+    }
+
+    /// Reads what exists and asks the unit of work for changes. May be called again after a lost race.
+    fn run(&self, unit: &mut Unit<'_>) -> impl Future<Output = Result<Self::Answer, Error>>;
+}
+
+type Running<'a> = Pin<Box<dyn Future<Output = Result<Value, Error>> + 'a>>;
+
+/// A command as the doors see it.
+pub struct Entry {
+    /// The name, without the domain `ovs.`.
+    pub name: &'static str,
+    /// Other names it answers to.
+    pub aliases: &'static [&'static str],
+    /// One line for people.
+    pub about: &'static str,
+    /// More for people, where one line is not enough.
+    pub details: &'static str,
+    /// Example arguments and their answer, as JSON.
+    pub example: (&'static str, &'static str),
+    /// Likely errors: code, and an example of the text.
+    pub errors: &'static [(&'static str, &'static str)],
+    /// The JSON Schema of the arguments.
+    pub arguments_schema: fn() -> Schema,
+    /// The JSON Schema of the answer.
+    pub answer_schema: fn() -> Schema,
+    execute: for<'a> fn(Arguments, &'a mut Session) -> Running<'a>,
+}
+
+impl Entry {
+    const fn of<C: Command>() -> Self {
+        Entry {
+            name: C::NAME,
+            aliases: C::ALIASES,
+            about: C::ABOUT,
+            details: C::DETAILS,
+            example: C::EXAMPLE,
+            errors: C::ERRORS,
+            arguments_schema: || schema_for!(C),
+            answer_schema: || schema_for!(C::Answer),
+            execute: |arguments, session| Box::pin(execute::<C>(arguments, session)),
+        }
+    }
+
+    /// Runs the command with arguments as JSON text.
+    pub async fn execute(&self, arguments: &str, session: &mut Session) -> Result<Value, Error> {
+        (self.execute)(arguments::parse(arguments)?, session).await
+    }
+}
+
+/// The command of this name. Names are exact, as they were for the original.
+pub fn find(name: &str) -> Option<&'static Entry> {
+    REGISTRY.iter().find(|entry| entry.name == name || entry.aliases.contains(&name))
+}
+
+/// The longest text that a transaction leaves in the database's log.
+const COMMENT_MAX: usize = 1024;
+
+async fn execute<C: Command>(mut arguments: Arguments, session: &mut Session) -> Result<Value, Error> {
+    let mode = Mode {
+        dry_run: arguments::take_flag(&mut arguments, "dry_run", false)?,
+        report: arguments::take_flag(&mut arguments, "report", false)?,
+        verify: arguments::take_flag(&mut arguments, "verify", true)?,
+    };
+    let command: C = arguments::decode(&arguments)?;
+    command.check()?;
+    let mut comment = format!("ovs-plugin {} {}", C::NAME, Value::Object(arguments));
+    if comment.len() > COMMENT_MAX {
+        comment.truncate(comment.floor_char_boundary(COMMENT_MAX));
+        comment.push('…');
+    }
+    let unwritable = |error: serde_json::Error| Error::Internal(format!("the answer can't be written: {error}"));
+    let body = async |unit: &mut Unit<'_>| serde_json::to_value(command.run(unit).await?).map_err(unwritable);
+    let report = run::run(session, &comment, &command.mark(), mode, body).await?;
+    match mode {
+        Mode { report: false, dry_run: false, .. } => Ok(report.result),
+        _ => serde_json::to_value(report).map_err(unwritable),
+    }
+}

@@ -1,0 +1,120 @@
+//! `ovs.port-add`: attaches a network device, or an interface that ovs-vswitchd makes, to a bridge.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer};
+
+use super::Command;
+use super::arguments::{self, DeviceName, Name};
+use super::port_settings::PortSettings;
+use crate::error::Error;
+use crate::vswitch::Unit;
+
+/// Arguments of `port-add`.
+#[derive(JsonSchema)]
+pub(super) struct PortAdd {
+    #[schemars(flatten)]
+    target: Target,
+    #[schemars(flatten)]
+    settings: PortSettings,
+}
+
+#[derive(Deserialize, JsonSchema)]
+struct Target {
+    /// The bridge's name.
+    bridge: Name,
+    /// The port's name, and that of its interface.
+    port: Name,
+}
+
+impl<'de> Deserialize<'de> for PortAdd {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        arguments::parts(deserializer).map(|(target, settings)| PortAdd { target, settings })
+    }
+}
+
+impl Command for PortAdd {
+    const NAME: &'static str = "port-add";
+    const ABOUT: &'static str = "Attach a port to a bridge, on a VLAN if one is given";
+    const DETAILS: &'static str = "\
+A port whose name has the form `cont<ID>-<IDX>` or `contm<ID>-<IDX>` is the host agent's: it makes the device just \
+before it asks for the port, and uses ids again. A port of such a name that exists already was left by a container \
+that is gone, so it is taken over: removed from wherever it is and made anew as asked, in the same transaction. Every \
+other name that is taken is refused.";
+    const EXAMPLE: (&'static str, &'static str) = (r#"{"bridge": "backplane", "port": "eth0", "vlan": 100}"#, "null");
+    const ERRORS: &'static [(&'static str, &'static str)] = &[
+        ("not-found", "no bridge named backplane"),
+        ("exists", "cannot create a port named eth0 because a port named eth0 already exists on bridge br1"),
+        (
+            "interface",
+            "interface eth0 does not work: could not open network device eth0 (No such device) (there is no network \
+             device named eth0); the change was taken back, nothing is left of it",
+        ),
+    ];
+    type Answer = ();
+
+    fn mark(&self) -> String {
+        "port".into()
+    }
+
+    async fn run(&self, unit: &mut Unit<'_>) -> Result<(), Error> {
+        let name = &self.target.port.0;
+        let bridge = match unit.bridge(&self.target.bridge.0).await? {
+            Some(bridge) => bridge,
+            None => {
+                // The original looks at the port's name first.
+                unit.require_free(name, "port").await?;
+                return Err(Error::NotFound(format!("no bridge named {}", self.target.bridge.0)));
+            }
+        };
+        let stale = if is_container_port(name) { unit.remove_stale_port(name).await? } else { None };
+        let (port, interface) = unit.add_port(&bridge, name, self.settings.tag()).await?;
+        if stale.is_some_and(|stale| stale.bridge == bridge.row) {
+            unit.reopen(interface.clone());
+        }
+        self.settings.apply(unit, &port, std::slice::from_ref(&interface)).await?;
+
+        // Only interfaces of these types are network devices of their own name; tunnels and patch ports are not.
+        let kind = unit.value(&interface, "type");
+        if matches!(kind.as_str().unwrap_or_default(), "" | "system" | "internal" | "tap") {
+            DeviceName::check(name).map_err(|problem| Error::argument("port", problem))?;
+        }
+        Ok(())
+    }
+}
+
+/// `cont<ID>-<IDX>`, or `contm<ID>-<IDX>` for a monitored network interface (0-core, subsys/containers/network.go).
+fn is_container_port(name: &str) -> bool {
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let Some(rest) = name.strip_prefix("cont") else {
+        return false;
+    };
+    let rest = rest.strip_prefix('m').unwrap_or(rest);
+    rest.split_once('-').is_some_and(|(id, index)| digits(id) && digits(index))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_exact_form_is_a_container_port() {
+        for name in ["cont5-0", "cont12-3", "contm5-0", "contm0-10"] {
+            assert!(is_container_port(name), "{name}");
+        }
+        for name in [
+            "cont5-0p",
+            "cont-0",
+            "cont5-",
+            "cont5",
+            "contmm5-0",
+            "contx5-0",
+            "xcont5-0",
+            "cont5-0-1",
+            "Cont5-0",
+            "cont5_0",
+            "contm-1",
+        ] {
+            assert!(!is_container_port(name), "{name}");
+        }
+    }
+}

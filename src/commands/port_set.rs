@@ -1,0 +1,71 @@
+//! `ovs.port-set`: changes the settings of a port that exists.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer};
+
+use super::Command;
+use super::arguments::{self, Name, OptionalName};
+use super::port_settings::PortSettings;
+use crate::error::Error;
+use crate::vswitch::{Unit, tables};
+
+/// Arguments of `port-set`.
+#[derive(JsonSchema)]
+pub(super) struct PortSet {
+    #[schemars(flatten)]
+    target: Target,
+    #[schemars(flatten)]
+    settings: PortSettings,
+}
+
+#[derive(Deserialize, JsonSchema)]
+struct Target {
+    /// The port's name.
+    port: Name,
+    /// The bridge that the port must be on, if it matters.
+    #[serde(default)]
+    bridge: OptionalName,
+}
+
+impl<'de> Deserialize<'de> for PortSet {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        arguments::parts(deserializer).map(|(target, settings)| PortSet { target, settings })
+    }
+}
+
+impl Command for PortSet {
+    const NAME: &'static str = "port-set";
+    const ABOUT: &'static str = "Change the VLANs, the MTU or other settings of a port";
+    const DETAILS: &'static str = "\
+What is not named stays as it is: maps gain or change the given keys, everything else that is given is replaced. \
+`vlan` 0, an empty `trunks` and `mtu` 0 take the setting away. Of a bond, interface settings apply to all members.";
+    const EXAMPLE: (&'static str, &'static str) =
+        (r#"{"port": "eth0", "vlan": 0, "trunks": [100, "200-210"], "mtu": 9000}"#, "null");
+    const ERRORS: &'static [(&'static str, &'static str)] = &[
+        ("not-found", "no port named eth0"),
+        ("conflict", "bridge br1 does not have a port eth0 (it is on bridge backplane)"),
+        ("bad-argument", "nothing to set; expected at least one of vlan, trunks, vlan_mode, mtu, …"),
+    ];
+    type Answer = ();
+
+    fn check(&self) -> Result<(), Error> {
+        if self.settings.is_empty() {
+            let expected = "vlan, trunks, vlan_mode, mtu, external_ids, other_config, options";
+            return Err(Error::argument("", format!("nothing to set; expected at least one of {expected}")));
+        }
+        Ok(())
+    }
+
+    async fn run(&self, unit: &mut Unit<'_>) -> Result<(), Error> {
+        let port = unit.require_port(&self.target.port.0, self.target.bridge.0.as_deref()).await?;
+        let port = unit.whole(tables::PORT, &port.row).await?;
+        let mut interfaces = Vec::new();
+        for interface in unit.references(&port, "interfaces", tables::INTERFACE).await? {
+            interfaces.push(unit.whole(tables::INTERFACE, &interface).await?);
+        }
+        if self.settings.vlan.is_some() {
+            unit.set(&port, "tag", self.settings.tag());
+        }
+        self.settings.apply(unit, &port, &interfaces).await
+    }
+}

@@ -1,0 +1,80 @@
+//! `ovs.vlan-ensure`: a bridge for one VLAN of a master bridge, joined to it by a pair of patch ports.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::Command;
+use super::arguments::{Name, OptionalDeviceName, Vlan};
+use crate::error::Error;
+use crate::vswitch::derived::{self, Network};
+use crate::vswitch::{Query, Unit, tables};
+
+/// Arguments of `vlan-ensure`.
+#[derive(Deserialize, JsonSchema)]
+pub(super) struct VlanEnsure {
+    /// The bridge that carries the VLAN.
+    master: Name,
+    /// The VLAN id; 0 is untagged, and what a missing one meant for the original.
+    #[serde(default)]
+    #[schemars(extend("default" = 0))]
+    vlan: Vlan,
+    /// The name of the VLAN's bridge; `vlbr<vlan>` when there is none yet.
+    #[serde(default)]
+    name: OptionalDeviceName,
+}
+
+impl Command for VlanEnsure {
+    const NAME: &'static str = "vlan-ensure";
+    const ALIASES: &'static [&'static str] = &["vlan_ensure"];
+    const ABOUT: &'static str =
+        "Make sure that a VLAN of a master bridge has a bridge of its own, joined to the master";
+    const EXAMPLE: (&'static str, &'static str) =
+        (r#"{"master": "backplane", "vlan": 2313, "name": "vxbackend"}"#, r#""vxbackend""#);
+    const ERRORS: &'static [(&'static str, &'static str)] = &[
+        ("not-found", "master bridge backplane does not exist"),
+        ("conflict", "VLAN 5 is already tied to another master: vlbr5p is on bridge br1, not on backplane"),
+        ("conflict", "VLAN 5 is already tied to another bridge: vlbr5in is on five, not on six"),
+        (
+            "exists",
+            "bridge five can't become that of VLAN 6: a bridge named five already exists, for VLAN 5 (it has the port \
+             vlbr5in)",
+        ),
+    ];
+    type Answer = String;
+
+    fn mark(&self) -> String {
+        Network::Vlan(self.vlan.0).mark()
+    }
+
+    async fn run(&self, unit: &mut Unit<'_>) -> Result<String, Error> {
+        let vlan = self.vlan.0;
+        let network = Network::Vlan(vlan);
+        let default_name = network.default_bridge();
+        let name = self.name.0.as_deref().unwrap_or(&default_name);
+        let (outer, inner) = derived::patch_names(vlan);
+
+        unit.fetch([
+            Query::all(tables::OPEN_VSWITCH),
+            Query::bridge(&self.master.0),
+            Query::bridge(name),
+            // Without a bridge of that name, there may be a VLAN bridge of ovs-vsctl, which is a port.
+            Query::port(name),
+            Query::port(&outer),
+            Query::port(&inner),
+        ])
+        .await?;
+        let master = derived::master(unit, &self.master.0).await?;
+        let named = unit.find_one(Query::bridge(name)).await?;
+        unit.fetch_ports(&[(&outer, Some(&master.row)), (&inner, named.as_ref())]).await?;
+
+        let outer_port = unit.port_expected_on(&outer, Some(&master.row)).await?;
+        derived::check_master(unit, network, outer_port.as_ref(), &master)?;
+        let inner_port = unit.port_expected_on(&inner, named.as_ref()).await?;
+        let bridge = derived::ensure(unit, network, inner_port.as_ref(), self.name.0.as_deref(), &master).await?;
+        unit.ensure_patch(&master, outer_port.as_ref(), &outer, &inner, Some(vlan).filter(|vlan| *vlan != 0)).await?;
+        unit.ensure_patch(&bridge, inner_port.as_ref(), &inner, &outer, None).await?;
+        // The host agent looks for the bridge's device next (0-core, subsys/containers/network.go).
+        unit.promise(&bridge.name);
+        Ok(bridge.name)
+    }
+}

@@ -1,0 +1,81 @@
+//! `ovs.vxlan-ensure`: a bridge for one VXLAN network, whose frames travel over the device of a master bridge.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::Command;
+use super::arguments::{Name, OptionalDeviceName, Vni};
+use crate::error::Error;
+use crate::vswitch::derived::{self, Network};
+use crate::vswitch::{Query, Unit, tables, vtep};
+
+/// Arguments of `vxlan-ensure`.
+#[derive(Deserialize, JsonSchema)]
+pub(super) struct VxlanEnsure {
+    /// The bridge over whose device the overlay runs.
+    master: Name,
+    /// The VXLAN network identifier.
+    vxlan: Vni,
+    /// The name of the network's bridge; `vxlbr<vxlan>` when there is none yet.
+    #[serde(default)]
+    name: OptionalDeviceName,
+}
+
+impl Command for VxlanEnsure {
+    const NAME: &'static str = "vxlan-ensure";
+    const ALIASES: &'static [&'static str] = &["vxlan_ensure"];
+    const ABOUT: &'static str = "Make sure that a VXLAN network over a master bridge has a bridge of its own";
+    const EXAMPLE: (&'static str, &'static str) = (r#"{"master": "vxbackend", "vxlan": 10001}"#, r#""vxlbr10001""#);
+    const ERRORS: &'static [(&'static str, &'static str)] = &[
+        ("not-found", "master bridge vxbackend does not exist"),
+        ("not-found", "no network device named vxbackend for vtep10001 to run over"),
+        ("conflict", "VXLAN 10001 is already tied to another master: vtep10001 runs over br1, not over vxbackend"),
+        ("conflict", "VXLAN 10001 is already tied to another bridge: vtep10001 is on net, not on other"),
+    ];
+    type Answer = String;
+
+    fn mark(&self) -> String {
+        Network::Vxlan(self.vxlan.0).mark()
+    }
+
+    async fn run(&self, unit: &mut Unit<'_>) -> Result<String, Error> {
+        let vni = self.vxlan.0;
+        let network = Network::Vxlan(vni);
+        let default_name = network.default_bridge();
+        let name = self.name.0.as_deref().unwrap_or(&default_name);
+        let device = vtep::name(vni as u32);
+
+        unit.fetch([
+            Query::all(tables::OPEN_VSWITCH),
+            Query::bridge(&self.master.0),
+            Query::bridge(name),
+            // Without a bridge of that name, there may be a VLAN bridge of ovs-vsctl, which is a port.
+            Query::port(name),
+            Query::port(&device),
+        ])
+        .await?;
+        let master = derived::master(unit, &self.master.0).await?;
+        let named = unit.find_one(Query::bridge(name)).await?;
+        unit.fetch_ports(&[(&device, named.as_ref())]).await?;
+
+        // Before anything else, since it tells whether the network is tied to another master.
+        let missing = unit.ensure_vtep(&master.name, vni as u32).await?;
+        let port = unit.port_expected_on(&device, named.as_ref()).await?;
+        let bridge = derived::ensure(unit, network, port.as_ref(), self.name.0.as_deref(), &master).await?;
+        match port {
+            None => {
+                unit.add_port(&bridge, &device, None).await?;
+            }
+            // The port lost its device; ovs-vswitchd is to take the new one.
+            Some(port) if missing => {
+                for interface in unit.references(&port.row, "interfaces", tables::INTERFACE).await? {
+                    unit.nudge(interface);
+                }
+            }
+            Some(_) => {}
+        }
+        // The host agent looks for the bridge's device next (0-core, subsys/containers/network.go).
+        unit.promise(&bridge.name);
+        Ok(bridge.name)
+    }
+}

@@ -1,0 +1,230 @@
+//! What is published about the commands, made from their types and the registry: JSON Schemas and `docs/commands.md`.
+//!
+//! `make generate` writes the files, and a test compares them, so they are never out of date.
+
+use std::fmt::Write;
+
+use serde_json::{Map, Value, json};
+
+use crate::commands::{Entry, REGISTRY};
+use crate::vswitch::tables;
+
+/// Every published file, by its path in the project.
+pub fn files() -> Vec<(String, String)> {
+    let mut files =
+        vec![("docs/commands.md".to_owned(), manual()), ("schemas/database.json".to_owned(), pretty(&database()))];
+    files.extend(REGISTRY.iter().map(|entry| (format!("schemas/{}.json", entry.name), pretty(&schema(entry)))));
+    files
+}
+
+/// The JSON Schema of one command: an object with its arguments and its result.
+pub fn schema(entry: &Entry) -> Value {
+    let mut arguments = (entry.arguments_schema)().to_value();
+    let mut result = (entry.answer_schema)().to_value();
+    for part in [&mut arguments, &mut result] {
+        if let Some(members) = part.as_object_mut() {
+            members.remove("$schema");
+            members.remove("title");
+        }
+    }
+    let properties = arguments.as_object_mut().map(|members| members.entry("properties").or_insert(json!({})));
+    if let Some(Value::Object(properties)) = properties {
+        for (name, default, about) in COMMON {
+            let common = json!({"type": "boolean", "default": default, "description": about});
+            properties.insert((*name).to_owned(), common);
+        }
+    }
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": format!("ovs.{}", entry.name),
+        "description": entry.about,
+        "type": "object",
+        "properties": {"arguments": arguments, "result": result},
+    })
+}
+
+/// The arguments that every command has.
+const COMMON: &[(&str, bool, &str)] = &[
+    ("dry_run", false, "Answer with the changes that would be made, as a report, and change nothing."),
+    ("report", false, "Answer with a report in place of the bare result."),
+    (
+        "verify",
+        true,
+        "Look at the interfaces that were added or changed once ovs-vswitchd has applied the change, and take it back if \
+         one does not work.",
+    ),
+];
+
+fn database() -> Value {
+    let tables = tables::RELIED_ON.iter().map(|(table, columns)| ((*table).to_owned(), json!(columns)));
+    json!({
+        "description": "The tables and columns of the Open_vSwitch database that the commands rely on; ovs.set and the \
+                        options of other commands may name any other.",
+        "database": tables::DATABASE,
+        "tables": tables.collect::<Map<_, _>>(),
+    })
+}
+
+fn pretty(value: &Value) -> String {
+    format!("{value:#}\n")
+}
+
+/// `docs/commands.md`.
+fn manual() -> String {
+    let mut page = String::from(INTRODUCTION);
+    for entry in REGISTRY {
+        // Writing to a string does not fail.
+        let _ = writeln!(page, "| [{0}](#ovs{0}) | {1} |", entry.name, entry.about);
+    }
+    page.push_str(COMMON_CHAPTER);
+    for (name, default, about) in COMMON {
+        let _ = writeln!(page, "| `{name}` | boolean | {default} | {about} |");
+    }
+    page.push_str(ERRORS_CHAPTER);
+    for entry in REGISTRY {
+        page.push_str(&chapter(entry));
+    }
+    page
+}
+
+fn chapter(entry: &Entry) -> String {
+    let mut chapter = format!("\n## ovs.{}\n\n{}.\n", entry.name, entry.about);
+    if !entry.details.is_empty() {
+        let _ = writeln!(chapter, "\n{}", entry.details);
+    }
+    if !entry.aliases.is_empty() {
+        let _ = writeln!(chapter, "\nAlso answers to `{}`.", entry.aliases.join("`, `"));
+    }
+    let schema = schema(entry);
+    let arguments = &schema["properties"]["arguments"];
+    let required = arguments["required"].as_array().cloned().unwrap_or_default();
+    let own = arguments["properties"].as_object().into_iter().flatten();
+    let own: Vec<_> = own.filter(|(name, _)| !COMMON.iter().any(|(common, ..)| common == name)).collect();
+    if own.is_empty() {
+        chapter.push_str("\nNo arguments of its own.\n");
+    } else {
+        chapter.push_str("\n| argument | type | default | meaning |\n|---|---|---|---|\n");
+        for (name, argument) in own {
+            let default = match (required.iter().any(|r| r == name), argument.get("default")) {
+                (true, _) => "required".to_owned(),
+                (false, Some(default)) if !default.is_null() => format!("`{default}`"),
+                (false, _) => String::new(),
+            };
+            let about = argument["description"].as_str().unwrap_or_default().replace('\n', " ").replace('|', "\\|");
+            let _ = writeln!(chapter, "| `{name}` | {} | {default} | {about} |", type_of(argument));
+        }
+    }
+    let result = &schema["properties"]["result"];
+    let _ = write!(chapter, "\nResult: {}.", type_of(result));
+    if let Some(about) = result["description"].as_str() {
+        let _ = write!(chapter, " {about}");
+    }
+    let (arguments, answer) = entry.example;
+    let _ = writeln!(chapter, "\n\n```\n$ ovs-plugin {} '{arguments}'\n{answer}\n```", entry.name);
+    if !entry.errors.is_empty() {
+        chapter.push_str("\n| error code | for example |\n|---|---|\n");
+        for (code, text) in entry.errors {
+            let _ = writeln!(chapter, "| `{code}` | {} |", text.replace('|', "\\|"));
+        }
+    }
+    chapter
+}
+
+/// A type in words, from its schema.
+fn type_of(schema: &Value) -> String {
+    if let Some(choices) = schema.get("oneOf").or_else(|| schema.get("anyOf")).and_then(Value::as_array) {
+        let words: Vec<String> = choices.iter().filter(|choice| choice["type"] != "null").map(type_of).collect();
+        return words.join(" or ");
+    }
+    if let Some(constant) = schema.get("const") {
+        return format!("`{constant}`");
+    }
+    if let Some(values) = schema["enum"].as_array() {
+        let words: Vec<String> = values.iter().filter(|v| !v.is_null()).map(|value| format!("`{value}`")).collect();
+        return words.join(" or ");
+    }
+    let kinds: Vec<&str> = match &schema["type"] {
+        Value::String(kind) => vec![kind],
+        Value::Array(kinds) => kinds.iter().filter_map(Value::as_str).filter(|kind| *kind != "null").collect(),
+        _ => return "any".into(),
+    };
+    match kinds.as_slice() {
+        ["integer", "string"] => {
+            format!("integer, or a string of digits, {} to {}", schema["minimum"], schema["maximum"])
+        }
+        ["array"] => format!("list of {}", type_of(&schema["items"])),
+        ["integer"] if schema.get("minimum").is_some() && schema.get("maximum").is_some() => {
+            format!("integer {} to {}", schema["minimum"], schema["maximum"])
+        }
+        ["string"] if schema["maxLength"] == 15 => "name of a network device, 1 to 15 bytes".into(),
+        ["object"] if schema.get("additionalProperties").is_some() => {
+            format!("object of {}", type_of(&schema["additionalProperties"]))
+        }
+        ["object"] => {
+            let members = schema["properties"].as_object().into_iter().flatten();
+            let members: Vec<String> =
+                members.map(|(name, member)| format!("`{name}` ({})", type_of(member))).collect();
+            format!("object with {}", members.join(", "))
+        }
+        [] => "null".into(),
+        kinds => kinds.join(" or "),
+    }
+}
+
+const INTRODUCTION: &str = "\
+<!-- Made from the program's registry by `make generate`; changes here are lost. -->
+# The commands
+
+Each command takes one JSON object and answers one JSON value. The host agent calls them as `ovs.NAME`, a shell as
+`ovs-plugin NAME 'JSON'`. Answers are framed for the host agent: `20:::`, the JSON, an empty line, `:::`; the exit status
+is 0, or 1 for an error, whose text is then the JSON value. The JSON Schemas of all of this are in `schemas/`, and
+`ovs-plugin schema [NAME]` prints them.
+
+Keys match without regard to case, of repeated keys the last counts, unknown keys are ignored, and `null` counts as
+absent. Numbers may also come as strings of digits, and option values as numbers or booleans.
+
+Every change of a command is one transaction: it happens whole or not at all. A command that changes the database waits
+until `ovs-vswitchd` has applied the change (`cur_cfg` of ovs-vswitchd.conf.db(5)), within the deadline that
+`OVS_PLUGIN_TIMEOUT` sets.
+
+| command | what it does |
+|---|---|
+";
+
+const COMMON_CHAPTER: &str = "
+## Arguments of every command
+
+| argument | type | default | meaning |
+|---|---|---|---|
+";
+
+const ERRORS_CHAPTER: &str = "
+A report is `{\"result\", \"changed\", \"changes\", \"interfaces\", \"notes\"}`: what the command answers otherwise; whether
+anything changed; each row as `{\"table\", \"row\", \"action\", \"columns\"}` with old and new values, and each network
+device as `{\"link\", \"action\", \"attributes\"}`; the interfaces that were added or changed, as ovs-vswitchd sees them; and
+things worth knowing that are no failure. `columns` has `{\"new\"}` for an insert, `{\"old\", \"new\"}` for an update (of a
+map only the keys that change), and `{\"added\", \"removed\"}` for a set of rows; rows are shown by name.
+
+## Errors
+
+An error is a text for people. It begins with what went wrong and says whether anything changed. Each has a stable code,
+which the tables below name.
+
+| code | meaning | in the database |
+|---|---|---|
+| `bad-argument` | an argument is missing or unusable; the text names it, its value and what is expected | nothing changed |
+| `bad-setting` | an environment variable is unusable | nothing changed |
+| `unknown-command` | there is no such command | nothing changed |
+| `not-found` | a bridge, port, row or device that is needed is not there | nothing changed |
+| `exists` | a name is taken | nothing changed |
+| `conflict` | the change would break what others rely on | nothing changed |
+| `not-connected` | no connection to the database within the deadline | nothing changed |
+| `not-committed` | connected, but the database did not answer in time to get as far as a change | nothing changed |
+| `refused-by-database` | the server refused the transaction | nothing changed |
+| `link` | the kernel refused a change of a network device | nothing changed |
+| `interface` | ovs-vswitchd could not set an interface up | taken back; if that failed, the text says so |
+| `not-applied` | `ovs-vswitchd` has not applied the change within the deadline | the change is there |
+| `unfinished` | the change was made, but what follows it failed: the kernel refused to delete a device, for instance | the change is there |
+| `commit-unknown` | the connection was lost, or the deadline passed, with the transaction in flight | unknown; the same command, sent again, finds out |
+| `internal` | a fault of the plugin | nothing changed, as far as it knows |
+";
