@@ -1,0 +1,30 @@
+//! What a user of the plugin can observe: the built binary on real switches.
+
+// Tests may stop at the first surprise.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod agent_door;
+mod agent_reader;
+mod bonds_more;
+mod bridges;
+mod container_ports;
+mod deadlines;
+mod dry_runs;
+mod golden;
+mod harness;
+mod more_commands;
+mod network_del;
+mod networks;
+mod ports;
+mod ports_more;
+mod racing;
+mod reports;
+mod round_trips;
+mod set;
+mod stale_ports;
+mod taking_back;
+mod traffic;
+mod verify;

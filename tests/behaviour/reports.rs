@@ -1,0 +1,119 @@
+//! dry_run and report, which every command has.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::support::{Switch, wait_until};
+
+fn with(arguments: &Value, flag: &str) -> Value {
+    let mut arguments = arguments.clone();
+    arguments[flag] = json!(true);
+    arguments
+}
+
+#[test]
+fn a_dry_run_tells_what_the_real_run_then_does_and_changes_nothing() {
+    let switch = Switch::builder().veth("e1", "e1-p").veth("e2", "e2-p").veth("e3", "e3-p").start();
+    switch.net.run(&["ip", "link", "set", "e2", "down"]);
+    for (command, arguments) in [
+        ("bridge-add", json!({"bridge": "br0", "options": {"stp_enable": true, "other_config:a": "b"}})),
+        ("port-add", json!({"bridge": "br0", "port": "e1", "vlan": 5, "trunks": [1, "3-4"]})),
+        ("port-set", json!({"port": "e1", "vlan": 0, "mtu": 1400, "external_ids": {"k": "v"}})),
+        ("bond-add", json!({"bridge": "br0", "port": "bond0", "links": ["e2", "e3"], "lacp": true})),
+        ("set", json!({"table": "Bridge", "record": "br0", "values": {"other_config:a": "c", "stp_enable": false}})),
+        ("vlan-ensure", json!({"master": "br0", "vlan": 7})),
+        ("vxlan-ensure", json!({"master": "br0", "vxlan": 9, "name": "net"})),
+        ("vtep-ensure", json!({"bridge": "br0", "vnid": 10})),
+        ("vtep-del", json!({"vnid": 10})),
+        ("bond-member-del", json!({"port": "bond0", "link": "e3", "force": true})),
+        ("bond-member-add", json!({"port": "bond0", "link": "e3"})),
+        ("bond-del", json!({"port": "bond0"})),
+        ("vxlan-del", json!({"vxlan": 9})),
+        ("vlan-del", json!({"master": "br0", "vlan": 7})),
+        ("port-del", json!({"port": "e1"})),
+        ("bridge-list", json!({})),
+        ("port-list", json!({"bridge": "br0"})),
+        ("version", json!({})),
+        ("bridge-del", json!({"bridge": "br0"})),
+    ] {
+        let dry = switch.unchanged_by(|| switch.ok(command, with(&arguments, "dry_run")));
+        let real = switch.ok(command, with(&arguments, "report"));
+        assert_eq!(dry["result"], real["result"], "{command}");
+        assert_eq!(dry["changed"], real["changed"], "{command}");
+        assert_eq!(dry["changes"], real["changes"], "{command}");
+        assert_eq!(dry["interfaces"], json!([]), "{command}");
+        let reads = ["bridge-list", "port-list", "version"].contains(&command);
+        assert_eq!(real["changed"], json!(!reads), "{command}: {real}");
+    }
+}
+
+#[test]
+fn every_command_has_been_tried_dry() {
+    let tried = include_str!("reports.rs");
+    for entry in ovs_plugin::commands::REGISTRY {
+        assert!(tried.contains(&format!("(\"{}\", json!", entry.name)), "{}", entry.name);
+    }
+}
+
+#[test]
+fn a_report_tells_old_and_new_values_and_how_the_interfaces_are() {
+    let switch = Switch::builder().veth("e1", "e1-p").start();
+    switch.ok("bridge-add", json!({"bridge": "br0"}));
+    let added = switch.ok("port-add", json!({"bridge": "br0", "port": "e1", "mtu": 1400, "report": true}));
+    assert_eq!(added["result"], Value::Null);
+    let interface = &added["interfaces"][0];
+    assert_eq!(
+        (&interface["name"], &interface["mtu"].is_i64(), &interface["error"]),
+        (&json!("e1"), &true, &Value::Null)
+    );
+    assert_eq!(interface["link_state"], json!("up"));
+    assert!(interface["ofport"].as_i64().unwrap() > 0);
+    let bridge = added["changes"].as_array().unwrap().iter().find(|change| change["table"] == "Bridge").unwrap();
+    assert_eq!(bridge["columns"]["ports"], json!({"added": ["e1"], "removed": []}));
+
+    let values = json!({"mtu_request": 1300, "external_ids:a": "b"});
+    let set = switch.ok("set", json!({"table": "Interface", "record": "e1", "values": values, "report": true}));
+    let columns = &set["changes"][0]["columns"];
+    assert_eq!(columns["mtu_request"], json!({"old": 1400, "new": 1300}));
+    assert_eq!(columns["external_ids"], json!({"old": {}, "new": {"a": "b"}}));
+    // ovs-vswitchd reports the MTU when it next looks at the device, which may be later.
+    assert!(set["interfaces"][0]["mtu"].is_i64());
+    assert!(wait_until(Duration::from_secs(10), || switch.vsctl(&["get", "Interface", "e1", "mtu"]).trim() == "1300"));
+
+    let again = switch.ok("set", json!({"table": "Interface", "record": "e1", "values": values, "report": true}));
+    assert_eq!((&again["changed"], &again["changes"]), (&json!(false), &json!([])));
+}
+
+#[test]
+fn a_dry_run_refuses_what_the_real_run_would_refuse() {
+    let switch = Switch::new();
+    switch.ok("bridge-add", json!({"bridge": "br0"}));
+    for (command, arguments) in [
+        ("bridge-add", json!({"bridge": "br0"})),
+        ("port-add", json!({"bridge": "br0", "port": "br0"})),
+        ("vlan-ensure", json!({"master": "nobr", "vlan": 5})),
+        ("set", json!({"table": "Bridge", "record": "br0", "values": {"nope": 1}})),
+    ] {
+        let real = switch.refused(command, arguments.clone());
+        assert_eq!(switch.refused(command, with(&arguments, "dry_run")), real, "{command}");
+    }
+}
+
+#[test]
+fn a_dry_run_needs_no_ovs_vswitchd() {
+    let switch = Switch::new();
+    switch.ok("bridge-add", json!({"bridge": "br0"}));
+    switch.stop_vswitchd();
+    let report = switch.ok("vlan-ensure", json!({"master": "br0", "vlan": 5, "dry_run": true}));
+    assert_eq!((&report["result"], &report["changed"]), (&json!("vlbr5"), &json!(true)));
+}
+
+#[test]
+fn a_flag_that_is_no_boolean_is_named() {
+    let switch = Switch::new();
+    for flag in ["dry_run", "report", "verify"] {
+        let message = switch.refused("bridge-add", json!({"bridge": "br0", flag: "yes"}));
+        assert!(message.contains(flag) && message.contains("yes"), "{message}");
+    }
+}

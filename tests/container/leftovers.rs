@@ -1,0 +1,110 @@
+//! What processes that are gone have left is removed; what belongs to a living one stays.
+
+use std::fs;
+use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
+use std::process::{Child, Command};
+use std::time::Duration;
+
+use crate::place::{BRIDGE, Place, schema};
+use crate::support::{Database, spawn_daemon, wait_until};
+
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// An ovsdb-server of the test's own.
+struct Server {
+    child: Child,
+    files: Vec<PathBuf>,
+}
+
+impl Server {
+    /// Serves a database of the place, with its files named like those of the container.
+    fn start(place: &Place, database: PathBuf) -> Server {
+        let file = |name: &str| place.run().join(name);
+        let files = vec![file("db.sock"), file("ovsdb-server.pid"), file("ovsdb-server.ctl")];
+        let mut command = Command::new("setpriv");
+        place.set_environment(&mut command);
+        command
+            .args(["--pdeathsig", "KILL", "--", "ovsdb-server", "-vconsole:off"])
+            .arg(database)
+            .arg(format!("--remote=punix:{}", files[0].display()))
+            .arg(format!("--pidfile={}", files[1].display()))
+            .arg(format!("--unixctl={}", files[2].display()));
+        let child = spawn_daemon(command);
+        let server = Server { child, files };
+        assert!(wait_until(LIMIT, || Database::new(server.files[0].clone()).answers()), "ovsdb-server does not answer");
+        server
+    }
+
+    fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+#[test]
+fn files_of_dead_processes_are_removed() {
+    let place = Place::with_database(&schema());
+    let mut server = Server::start(&place, place.database());
+    server.kill();
+    let lock = place.database().with_file_name(".conf.db.~lock~");
+    assert!(server.files.iter().all(|file| file.exists()) && lock.exists());
+    let said = place.init_ok();
+    for file in &server.files {
+        assert!(!file.exists(), "{} is still there", file.display());
+        assert!(said.contains(&format!("removed {}", file.display())), "{said}");
+    }
+    assert!(!lock.exists());
+    assert_eq!(place.bridges(), [BRIDGE]);
+}
+
+#[test]
+fn a_pid_file_whose_number_now_belongs_to_another_process_is_removed() {
+    let place = Place::with_database(&schema());
+    let file = place.run().join("ovs-vswitchd.pid");
+    fs::write(&file, format!("{}\n", std::process::id())).unwrap();
+    let said = place.init_ok();
+    assert!(!file.exists(), "{said}");
+}
+
+#[test]
+fn a_database_in_use_and_the_files_of_its_server_stay() {
+    let place = Place::with_database(&schema());
+    let server = Server::start(&place, place.database());
+    let before = place.files();
+    let said = place.init_ok();
+    assert_eq!(place.files(), before, "{said}");
+    assert!(said.contains(&format!("an ovsdb-server uses {}", place.database().display())), "{said}");
+    assert!(Database::new(server.files[0].clone()).answers());
+}
+
+#[test]
+fn the_files_of_a_living_server_of_another_database_stay() {
+    let place = Place::with_database(&schema());
+    let other = place.directory().join("other.db");
+    fs::copy(place.database(), &other).unwrap();
+    let server = Server::start(&place, other);
+    place.init_ok();
+    assert!(server.files.iter().all(|file| file.exists()));
+    assert!(Database::new(server.files[0].clone()).answers());
+    assert_eq!(place.system_id(), "the-same-as-ever");
+}
+
+#[test]
+fn sockets_that_are_listened_on_stay_and_so_do_files_of_other_kinds() {
+    let place = Place::with_database(&schema());
+    let listened = place.run().join("somebody.sock");
+    let _listener = UnixListener::bind(&listened).unwrap();
+    let left = place.run().join("nobody.sock");
+    drop(UnixListener::bind(&left).unwrap());
+    let note = place.run().join("note");
+    fs::write(&note, "1\n").unwrap();
+    place.init_ok();
+    assert!(listened.exists() && note.exists() && !left.exists());
+}
