@@ -1,0 +1,61 @@
+# ovs-plugin: `make help` lists what can be made.
+
+SHELL   := /bin/bash
+PREFIX  ?= /usr/local
+DESTDIR ?=
+CARGO   ?= cargo
+
+# Tests mostly wait for daemons, so more of them than there are processors run at once.
+RUST_TEST_THREADS ?= $(shell echo $$(( 3 * $$(nproc) )))
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-docker lint build flist generate install clean
+
+help: ## list the targets
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+setup: ## install what building and testing need, if it is missing
+	@scripts/setup
+
+demo: setup build ## build, and show the plugin at work on a private switch
+	@scripts/demo target/ovs-plugin
+
+TEST_DOCKER = OVS_PLUGIN_TEST_TARGET=docker RUST_TEST_THREADS=$(RUST_TEST_THREADS) $(CARGO) test --no-fail-fast --test behaviour
+
+# Only root can run the container's image, so for others it is not built either, and its tests say that they are skipped.
+test: setup $(if $(filter 0,$(shell id -u)),flist) ## run all tests, as root also those of the container's image
+	@status=0; \
+	RUST_TEST_THREADS=$(RUST_TEST_THREADS) $(CARGO) test --no-fail-fast || status=1; \
+	if [ "$$(id -u)" -ne 0 ]; then \
+		echo "skipped: the tests of the container's image, which only root can run"; \
+	elif ! docker version >/dev/null 2>&1; then \
+		echo "skipped: the black-box tests on the image's ovsdb-server, since no Docker engine answers"; \
+	else \
+		$(TEST_DOCKER) || status=1; \
+	fi; \
+	exit $$status
+
+test-docker: ## run the black-box tests on the ovsdb-server of the container's image, after make flist
+	$(TEST_DOCKER)
+
+lint: setup ## check formatting, clippy and the documentation
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps
+
+build: setup ## build the static binary, target/ovs-plugin
+	@CARGO="$(CARGO)" scripts/build
+
+flist: build ## build the container's image: target/flist/ovs.tar.gz and ovs.oci.tar
+	@$(CARGO) run --quiet --locked --profile tool --package flist -- --plugin target/ovs-plugin --output target/flist
+
+generate: ## bring docs/commands.md and schemas/ up to date
+	OVS_PLUGIN_GENERATE=1 $(CARGO) test --quiet --test published
+
+install: ## copy target/ovs-plugin to $(DESTDIR)$(PREFIX)/bin, after make build
+	@test -x target/ovs-plugin || { echo "target/ovs-plugin is not there; run make build first" >&2; exit 1; }
+	install -D -m 0755 target/ovs-plugin "$(DESTDIR)$(PREFIX)/bin/ovs-plugin"
+
+clean: ## remove what was built
+	$(CARGO) clean
+	rm -rf target/ovs-plugin target/flist
