@@ -157,6 +157,11 @@ impl Error {
         }
     }
 
+    /// Whether the state of the switch is the reason, so that another state could make the command succeed.
+    pub fn is_about_the_switch(&self) -> bool {
+        matches!(self, Error::Argument { .. } | Error::NotFound(_) | Error::Exists(_) | Error::Conflict(_))
+    }
+
     /// A stable word for programs.
     pub fn code(&self) -> &'static str {
         match self {

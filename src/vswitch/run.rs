@@ -62,7 +62,15 @@ async fn attempts(
     let mut collisions = 0;
     for attempt in 0..ATTEMPTS {
         let mut unit = Unit::new(session, comment.to_owned(), mark, mode.dry_run || attempt > 0);
-        let result = body(&mut unit).await?;
+        let result = match body(&mut unit).await {
+            Ok(result) => result,
+            Err(error) if error.is_about_the_switch() && !unit.still_holds().await? => {
+                tracing::debug!(%error, attempt, "refused for what is no longer so, looking again");
+                lost = Some(error);
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
         if mode.dry_run {
             let changes = unit.changes(None);
             let changed = !changes.is_empty();

@@ -107,6 +107,8 @@ pub struct Unit<'s> {
     pub(super) careful: bool,
     pub(super) rows: BTreeMap<RowKey, Row>,
     answers: BTreeMap<Query, BTreeSet<RowKey>>,
+    /// Every request for rows so far, with how many rows each of its selects found.
+    asked: Vec<(Transaction, Vec<usize>)>,
     /// Sets that were found to include a value, as (row, column, value).
     pub(super) relations: BTreeSet<(RowKey, Name, Value)>,
     /// Rows in the order in which they were first changed.
@@ -264,6 +266,10 @@ impl RowKey {
     }
 }
 
+fn unreadable(error: serde_json::Error) -> Error {
+    Error::NotCommitted { cause: format!("unreadable rows: {error}") }
+}
+
 impl<'s> Unit<'s> {
     /// A unit for one attempt of a command. `mark` tells what the rows are that it inserts.
     pub(crate) fn new(session: &'s mut Session, comment: String, mark: &str, careful: bool) -> Self {
@@ -273,6 +279,7 @@ impl<'s> Unit<'s> {
             careful,
             rows: BTreeMap::new(),
             answers: BTreeMap::new(),
+            asked: Vec::new(),
             relations: BTreeSet::new(),
             touched: Vec::new(),
             mark: mark.to_owned(),
@@ -339,17 +346,51 @@ impl<'s> Unit<'s> {
         }
 
         let results = self.session.read(&selects).await?;
-        let unreadable = |error: serde_json::Error| Error::NotCommitted { cause: format!("unreadable rows: {error}") };
+        let mut counts = Vec::with_capacity(results.len());
         for (query, result) in single.iter().zip(&results) {
             let rows: Vec<Columns> = result.rows().map_err(unreadable)?;
+            counts.push(rows.len());
             let found = rows.into_iter().filter_map(|row| self.remember(&query.table, row, query.whole)).collect();
             self.answers.insert((*query).clone(), found);
         }
         for ((table, column), result) in whole_tables.into_iter().zip(&results[single.len()..]) {
             let rows: Vec<Columns> = result.rows().map_err(unreadable)?;
+            counts.push(rows.len());
             self.answer_from_table(table, column, rows, &bulk);
         }
+        self.asked.push((selects, counts));
         Ok(())
+    }
+
+    /// Whether the database is still as the unit read it. What several requests told may be a mix of states that never
+    /// was, and nothing may be refused because of that.
+    pub(crate) async fn still_holds(&mut self) -> Result<bool, Error> {
+        if self.asked.len() < 2 {
+            return Ok(true);
+        }
+        let mut again = Transaction::new();
+        let mut expected = Vec::new();
+        for (selects, counts) in std::mem::take(&mut self.asked) {
+            for (select, count) in selects.operations.into_iter().zip(counts) {
+                let Operation::Select { table, .. } = &select else { continue };
+                expected.push((table.clone(), count));
+                again.push(select);
+            }
+        }
+        let results = self.session.read(&again).await?;
+        for ((table, count), result) in expected.iter().zip(&results) {
+            let rows: Vec<Columns> = result.rows().map_err(unreadable)?;
+            if rows.len() != *count || !rows.iter().all(|row| self.is_as_remembered(table, row)) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn is_as_remembered(&self, table: &Name, columns: &Columns) -> bool {
+        let uuid = columns.get("_uuid").and_then(|uuid| uuid.uuids().next());
+        let Some(row) = uuid.and_then(|uuid| self.rows.get(&RowKey::stored(table, uuid))) else { return false };
+        columns.iter().all(|(column, value)| tables::is_reported(column) || row.stored.get(column) == Some(value))
     }
 
     /// Answers many queries of one kind from the rows of the whole table.
@@ -477,9 +518,12 @@ impl<'s> Unit<'s> {
                 columns: Some(vec!["_uuid".into(), Name::from(column.to_owned())]),
             });
             let results = self.session.read(&select).await?;
+            let mut found = 0;
             for columns in results.iter().flat_map(|result| result.rows::<Columns>().unwrap_or_default()) {
                 self.remember(&row.table, columns, false);
+                found += 1;
             }
+            self.asked.push((select, vec![found]));
         }
         Ok(self.value(row, column))
     }

@@ -10,9 +10,9 @@ use super::commit::Committed;
 use super::tables::{BRIDGE, INTERFACE, PORT};
 use super::unit::{Fate, Query, RowKey, Unit};
 use crate::error::Error;
-use crate::ovsdb::operation::Condition;
+use crate::ovsdb::operation::{Condition, Row as Columns};
 use crate::ovsdb::transaction::Transaction;
-use crate::ovsdb::value::{Map, Optional, Uuid, UuidRef};
+use crate::ovsdb::value::{Map, Optional, Uuid, UuidRef, Value};
 
 /// What ovs-vswitchd tells of an interface.
 #[derive(Clone, Debug, Deserialize, serde::Serialize, schemars::JsonSchema)]
@@ -100,10 +100,39 @@ impl Unit<'_> {
             statuses.push(status);
         }
         if broken.is_empty() {
+            self.note_lone_patch_interfaces(&statuses).await?;
             return Ok(statuses);
         }
         let taken_back = self.take_back(committed).await;
         Err(Error::Interface { problem: broken.join("; "), still_there: taken_back.err() })
+    }
+
+    /// Says which patch interfaces lead nowhere yet. ovs-vswitchd says so too, but some time after it has applied the
+    /// change (vswitchd/bridge.c, `run_status_update`).
+    async fn note_lone_patch_interfaces(&mut self, statuses: &[InterfaceStatus]) -> Result<(), Error> {
+        let mut lone = Vec::new();
+        let mut selects = Transaction::new();
+        for status in statuses.iter().filter(|status| status.r#type == "patch" && status.error.is_none()) {
+            let peer = self.touched.iter().filter(|key| key.table == INTERFACE && self.name(key) == status.name);
+            let peer = peer.filter_map(|key| self.peek(key, "options")?.get_str("peer").map(str::to_owned)).next();
+            let Some(peer) = peer else { continue };
+            // One that comes with it needs no look.
+            if !statuses.iter().any(|other| other.r#type == "patch" && other.name == peer) {
+                selects.select(INTERFACE, vec![Condition::equal("name", &peer)], &["type"]);
+                lone.push((status.name.clone(), peer));
+            }
+        }
+        if lone.is_empty() {
+            return Ok(());
+        }
+        let results = self.session.read(&selects).await.map_err(Error::after_commit)?;
+        for ((name, peer), result) in lone.into_iter().zip(results) {
+            let rows: Vec<Columns> = result.rows().unwrap_or_default();
+            if !rows.iter().any(|row| row.get("type").and_then(Value::as_str) == Some("patch")) {
+                self.note(format!("interface {name}: its peer {peer} is no patch port, or is not there yet"));
+            }
+        }
+        Ok(())
     }
 
     fn concerns(&self, committed: &Committed) -> Vec<Concern> {

@@ -1,8 +1,11 @@
 //! Several processes at once: whoever asks for the same thing gets the same thing, and nothing is left half done.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Switch, wait_until};
+use crate::support::proxy::{Fate, From, Proxy};
+use crate::support::{Answer, Database, Switch, wait_until};
 
 /// Starts all commands before any has ended, and waits for all answers.
 fn at_once(switch: &Switch, calls: impl IntoIterator<Item = (&'static str, Value)>) -> Vec<Answer> {
@@ -106,6 +109,32 @@ fn all_who_ask_for_the_same_vxlan_get_the_same_bridge() {
         assert_eq!(switch.ok("bridge-list", json!({})), json!(["br0", "vxlbr10001"]));
         switch.unchanged_by(|| switch.ok("vxlan-ensure", arguments));
     }
+}
+
+#[test]
+fn what_others_do_between_two_looks_is_no_reason_to_refuse() {
+    let switch = switch_with(&["br0"]);
+    let other = Database::new(switch.database.socket().to_owned());
+    let requests = AtomicUsize::new(0);
+    let proxy = Proxy::with(&switch.directory().join("p.sock"), switch.database.socket(), move |from, _| {
+        // After the plugin has seen that there is no such bridge, and before it looks for such an interface.
+        if from == From::Client && requests.fetch_add(1, Ordering::SeqCst) == 1 {
+            other.transact(&[
+                json!({"op": "insert", "table": "Interface", "uuid-name": "i", "row": {"name": "net", "type": "internal"}}),
+                json!({"op": "insert", "table": "Port", "uuid-name": "p", "row": {
+                    "name": "net", "interfaces": ["named-uuid", "i"]}}),
+                json!({"op": "insert", "table": "Bridge", "uuid-name": "b", "row": {
+                    "name": "net", "datapath_type": "netdev", "ports": ["named-uuid", "p"]}}),
+                json!({"op": "mutate", "table": "Open_vSwitch", "where": [],
+                    "mutations": [["bridges", "insert", ["named-uuid", "b"]]]}),
+            ]);
+        }
+        Fate::Pass
+    });
+    // A dry run looks at once for whoever may have the name.
+    let arguments = json!({"master": "br0", "vlan": 5, "name": "net", "dry_run": true});
+    let answer = switch.prepare("vlan-ensure", arguments).env("OVS_PLUGIN_DB", proxy.remote()).run();
+    assert_eq!(answer.ok()["result"], "net");
 }
 
 #[test]
