@@ -221,7 +221,7 @@ fn without_ovs_vswitchd_a_dry_run_answers_and_a_report_does_not() {
         }
     });
     let call = json!({"bridge": "br0", "port": "e4", "report": true});
-    let message = switch.prepare("port-add", call).env("OVS_PLUGIN_TIMEOUT", "1").run().failed();
+    let message = switch.prepare("port-add", call).env("OVS_PLUGIN_TIMEOUT", "3").run().failed();
     assert!(message.contains("has not applied it"), "{message}");
 }
 

@@ -115,7 +115,7 @@ fn without_ovs_vswitchd_a_port_that_is_taken_over_is_stored_as_asked() {
     switch.ok("port-add", json!({"bridge": "br1", "port": "cont5-0", "vlan": 9}));
     switch.stop_vswitchd();
     let call = json!({"bridge": "br1", "port": "cont5-0", "vlan": 4});
-    let message = switch.prepare("port-add", call).env("OVS_PLUGIN_TIMEOUT", "1").run().failed();
+    let message = switch.prepare("port-add", call).env("OVS_PLUGIN_TIMEOUT", "3").run().failed();
     assert!(message.contains("has not applied it"), "{message}");
     switch.start_vswitchd();
     let expected = json!({"tag": 4, "interfaces": {"cont5-0": {"attached": true}}});

@@ -23,7 +23,7 @@ pub struct Call {
 impl Call {
     /// `command` executes the plugin, without arguments so far.
     pub fn of(command: Command) -> Call {
-        Call { command, limit: Duration::from_secs(20) }
+        Call { command, limit: Duration::from_secs(45) }
     }
 
     /// A run without a switch: where this process is, with an empty environment.

@@ -117,7 +117,7 @@ impl Switch {
             .env("OVS_PLUGIN_DB", self.remote())
             .env("OVS_RUNDIR", &self.directory)
             .env("OVS_PLUGIN_DATAPATH_TYPE", "netdev")
-            .env("OVS_PLUGIN_TIMEOUT", "10");
+            .env("OVS_PLUGIN_TIMEOUT", "30");
         Call::of(command)
     }
 
