@@ -9,10 +9,10 @@ CARGO   ?= cargo
 RUST_TEST_THREADS ?= $(shell echo $$(( 3 * $$(nproc) )))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-docker lint build flist generate install clean
+.PHONY: help setup demo test test-docker lint build flist generate record-limits install clean
 
 help: ## list the targets
-	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
 
 setup: ## install what building and testing need, if it is missing
 	@scripts/setup
@@ -22,8 +22,9 @@ demo: setup build ## build, and show the plugin at work on a private switch
 
 TEST_DOCKER = OVS_PLUGIN_TEST_TARGET=docker RUST_TEST_THREADS=$(RUST_TEST_THREADS) $(CARGO) test --no-fail-fast --test behaviour
 
-# Only root can run the container's image, so for others it is not built either, and its tests say that they are skipped.
-test: setup $(if $(filter 0,$(shell id -u)),flist) ## run all tests, as root also those of the container's image
+# The limits are those of the static binary. Only root can run the container's image, so for others it is not built, and
+# its tests say that they are skipped.
+test: setup $(if $(filter 0,$(shell id -u)),flist,build) ## run all tests, as root also those of the container's image
 	@status=0; \
 	RUST_TEST_THREADS=$(RUST_TEST_THREADS) $(CARGO) test --no-fail-fast || status=1; \
 	if [ "$$(id -u)" -ne 0 ]; then \
@@ -51,6 +52,10 @@ flist: build ## build the container's image: target/flist/ovs.tar.gz and ovs.oci
 
 generate: ## bring docs/commands.md and schemas/ up to date
 	OVS_PLUGIN_GENERATE=1 $(CARGO) test --quiet --test published
+
+record-limits: build ## write down how many instructions the static binary takes, for the tests to compare with
+	OVS_PLUGIN_RECORD_LIMITS=1 $(CARGO) test --quiet --test limits instructions
+	@cat tests/limits/instructions.toml
 
 install: ## copy target/ovs-plugin to $(DESTDIR)$(PREFIX)/bin, after make build
 	@test -x target/ovs-plugin || { echo "target/ovs-plugin is not there; run make build first" >&2; exit 1; }
