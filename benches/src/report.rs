@@ -1,0 +1,103 @@
+//! All figures of a run: as a table for people, as JSON for programs.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use anyhow::Result;
+use serde::Serialize;
+
+use crate::machine::Machine;
+use crate::measure::{Figure, Target};
+
+/// What is in `report.json`.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    pub machine: Machine,
+    pub switches: Vec<SwitchNote>,
+    pub figures: Vec<Figure>,
+}
+
+/// How a switch of a size behaves by itself.
+#[derive(Debug, Serialize)]
+pub struct SwitchNote {
+    pub size: String,
+    /// Rows of the Port table.
+    pub rows: usize,
+    /// How long ovs-vswitchd takes to apply a change that changes nothing.
+    pub change_ms: f64,
+    /// Its resident memory.
+    pub vswitchd_mb: f64,
+}
+
+impl Report {
+    pub fn all_met(&self) -> bool {
+        self.figures.iter().all(|figure| figure.met != Some(false))
+    }
+
+    pub fn write(&self, directory: &Path) -> Result<()> {
+        std::fs::create_dir_all(directory)?;
+        let file = directory.join("report.json");
+        std::fs::write(&file, serde_json::to_string_pretty(self)?)?;
+        println!("\nwritten: {}", file.display());
+        Ok(())
+    }
+
+    /// One line for each figure.
+    pub fn table(&self) -> String {
+        let rows = self.figures.iter().map(|figure| {
+            let target = match figure.target {
+                None => String::new(),
+                Some(Target::AtMost(limit)) => format!("at most {limit} ×"),
+                Some(Target::AtLeast(limit)) if limit <= 1.0 => "not slower".to_owned(),
+                Some(Target::AtLeast(limit)) => format!("at least {limit} × faster"),
+            };
+            let met = match figure.met {
+                None => "",
+                Some(true) => "met",
+                Some(false) => "NOT MET",
+            };
+            [
+                figure.size.clone(),
+                figure.what.clone(),
+                figure.against.clone(),
+                format!("{:.2}", figure.ours.median),
+                format!("{:.2}", figure.theirs.median),
+                figure.in_words(),
+                target,
+                met.to_owned(),
+            ]
+        });
+        let heads = ["switch", "command", "beside", "ours ms", "its ms", "median (min to max)", "target", ""];
+        let mut lines = vec![heads.map(str::to_owned)];
+        lines.extend(rows);
+        let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or_default();
+        let widths: [usize; 8] = std::array::from_fn(width);
+        let mut text = String::new();
+        for line in &lines {
+            let mut row = String::new();
+            for (column, (cell, width)) in line.iter().zip(widths).enumerate() {
+                let blanks = " ".repeat(width - cell.chars().count());
+                // Numbers to the right, words to the left.
+                let _ = if matches!(column, 3 | 4) {
+                    write!(row, "{blanks}{cell}  ")
+                } else {
+                    write!(row, "{cell}{blanks}  ")
+                };
+            }
+            let _ = writeln!(text, "{}", row.trim_end());
+        }
+        let Machine { processor, processors, memory_gb, kernel, open_vswitch, load } = &self.machine;
+        let _ =
+            writeln!(text, "\n{processors} × {processor}, {memory_gb} GB, Linux {kernel}, {open_vswitch}, load {load}");
+        for note in &self.switches {
+            let _ = writeln!(
+                text,
+                "with {}, ovs-vswitchd takes {:.1} ms for a change and {:.0} MB",
+                note.size, note.change_ms, note.vswitchd_mb
+            );
+        }
+        let rounds = self.figures.iter().map(|figure| figure.rounds).min().unwrap_or_default();
+        let _ = writeln!(text, "{rounds} rounds for each figure; a ratio is that of one round, ms are medians");
+        text
+    }
+}
