@@ -57,8 +57,6 @@ impl Command for VlanEnsure {
             Query::all(tables::OPEN_VSWITCH),
             Query::bridge(&self.master.0),
             Query::bridge(name),
-            // Without a bridge of that name, there may be a VLAN bridge of ovs-vsctl, which is a port.
-            Query::port(name),
             Query::port(&outer),
             Query::port(&inner),
         ])

@@ -63,6 +63,16 @@ impl Unit<'_> {
         }
     }
 
+    /// The bridge of this name, for one who would add it if there is none. A fake one is a port, so adding the bridge
+    /// would fail at the unique index of the ports; that saves the first attempt a scan of them all.
+    pub async fn bridge_or_vacancy(&mut self, name: &str) -> Result<Option<Bridge>, Error> {
+        if self.careful {
+            return self.bridge(name).await;
+        }
+        let row = self.find_one(Query::bridge(name)).await?;
+        Ok(row.map(|row| Bridge { name: name.to_owned(), row, fake: None }))
+    }
+
     /// The bridge of this name, or the error that there is none.
     pub async fn require_bridge(&mut self, name: &str) -> Result<Bridge, Error> {
         self.bridge(name).await?.ok_or_else(|| Error::NotFound(format!("no bridge named {name}")))

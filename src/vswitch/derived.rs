@@ -142,7 +142,7 @@ pub async fn ensure(
     }
     let own = network.default_bridge();
     let name = asked.unwrap_or(&own);
-    match unit.bridge(name).await? {
+    match unit.bridge_or_vacancy(name).await? {
         _ if name == master.name => {
             Err(Error::argument("name", format!("{name:?} is the master itself; expected another name")))
         }
