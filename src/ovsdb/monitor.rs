@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
+use super::json::Part;
 use super::operation::{Condition, Name, Row};
 use super::value::PlainUuid;
 
@@ -120,7 +121,7 @@ pub(super) type Sink = Box<dyn FnMut(Notice<'_>) -> bool + Send>;
 
 /// A notification before its contents are read.
 pub(super) enum Notice<'a> {
-    Changed(Option<PlainUuid>, &'a serde_json::value::RawValue),
+    Changed(Option<PlainUuid>, Part<'a>),
     Canceled,
 }
 
@@ -130,7 +131,7 @@ pub(super) fn channel<T: DeserializeOwned + Send + 'static>(id: String) -> (Sink
     let sink = Box::new(move |notice: Notice<'_>| {
         let update = match notice {
             Notice::Canceled => Update::Canceled,
-            Notice::Changed(transaction, tables) => match serde_json::from_str(tables.get()) {
+            Notice::Changed(transaction, tables) => match tables.parse() {
                 Ok(tables) => Update::Changed(transaction, tables),
                 Err(error) => Update::Unreadable(error.to_string()),
             },
