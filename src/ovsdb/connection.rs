@@ -22,7 +22,6 @@ use rustix::io::Errno;
 use rustix::net::SendFlags;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::value::RawValue;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::AbortHandle;
@@ -30,6 +29,7 @@ use tracing::{debug, warn};
 
 use super::error::{CallError, Disconnect};
 use super::frame::{Framer, Limits};
+use super::json::{self, Part};
 use super::message::{Answer, Message, Request};
 use super::monitor::{self, MonitorRequests, Notice, Since, Sink, Updates};
 use super::remote::Remote;
@@ -104,7 +104,7 @@ struct Pending {
     complete: Complete,
 }
 
-type Outcome<'a> = Result<Option<&'a RawValue>, CallError>;
+type Outcome<'a> = Result<Option<Part<'a>>, CallError>;
 type Complete = Box<dyn FnOnce(Outcome<'_>) + Send>;
 
 /// An answer that is on its way. It comes as `T`.
@@ -279,7 +279,7 @@ impl Connection {
         let complete: Complete = Box::new(move |outcome| {
             // Nobody waits any more: the answer is of no interest.
             let _ = sender.send(outcome.and_then(|result| {
-                serde_json::from_str(result.map_or("null", RawValue::get))
+                json::from_str(result.map_or("null", Part::get))
                     .map_err(|error| CallError::Unexpected { method, reason: error.to_string() })
             }));
         });
@@ -451,25 +451,25 @@ impl Shared {
         Ok(())
     }
 
-    fn notified(&self, method: &str, params: Option<&RawValue>) -> Result<(), Disconnect> {
-        let unreadable = |error: serde_json::Error| Disconnect::Message(format!("{method}: {error}"));
-        let params = params.map_or("[]", RawValue::get);
+    fn notified(&self, method: &str, params: Option<Part<'_>>) -> Result<(), Disconnect> {
+        let unreadable = |error: json::Error| Disconnect::Message(format!("{method}: {error}"));
+        let params = params.map_or("[]", Part::get);
         match method {
             "update" | "update2" => {
-                let (id, tables): (&RawValue, &RawValue) = serde_json::from_str(params).map_err(unreadable)?;
+                let (id, tables): (Part<'_>, Part<'_>) = json::from_str(params).map_err(unreadable)?;
                 self.tell(id, Notice::Changed(None, tables));
             }
             "update3" => {
-                let (id, transaction, tables): (&RawValue, PlainUuid, &RawValue) =
-                    serde_json::from_str(params).map_err(unreadable)?;
+                let (id, transaction, tables): (Part<'_>, PlainUuid, Part<'_>) =
+                    json::from_str(params).map_err(unreadable)?;
                 self.tell(id, Notice::Changed(Some(transaction), tables));
             }
             "monitor_canceled" => {
-                let (id,): (&RawValue,) = serde_json::from_str(params).map_err(unreadable)?;
+                let (id,): (Part<'_>,) = json::from_str(params).map_err(unreadable)?;
                 self.tell(id, Notice::Canceled);
             }
             "locked" | "stolen" => {
-                let (name,): (String,) = serde_json::from_str(params).map_err(unreadable)?;
+                let (name,): (String,) = json::from_str(params).map_err(unreadable)?;
                 let event = if method == "locked" { Event::Locked(name) } else { Event::Stolen(name) };
                 // Who did not ask for the receiver does not want to know.
                 let _ = self.lock().events.send(event);
@@ -479,8 +479,8 @@ impl Shared {
         Ok(())
     }
 
-    fn tell(&self, id: &RawValue, notice: Notice<'_>) {
-        let id: String = serde_json::from_str(id.get()).unwrap_or_default();
+    fn tell(&self, id: Part<'_>, notice: Notice<'_>) {
+        let id: String = id.parse().unwrap_or_default();
         let sink = self.lock().monitors.get(&id).cloned();
         let wanted = match sink {
             Some(sink) => (sink.lock().unwrap_or_else(PoisonError::into_inner))(notice),

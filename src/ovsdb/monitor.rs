@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use super::connection::Shared;
+use super::json::Part;
 use super::operation::{Condition, Name, Row};
 use super::value::PlainUuid;
 
@@ -128,7 +129,7 @@ pub(super) type Sink = Box<dyn FnMut(Notice<'_>) -> bool + Send>;
 
 /// A notification before its contents are read.
 pub(super) enum Notice<'a> {
-    Changed(Option<PlainUuid>, &'a serde_json::value::RawValue),
+    Changed(Option<PlainUuid>, Part<'a>),
     Canceled,
 }
 
@@ -138,7 +139,7 @@ pub(super) fn channel<T: DeserializeOwned + Send + 'static>(id: String, shared: 
     let sink = Box::new(move |notice: Notice<'_>| {
         let update = match notice {
             Notice::Canceled => Update::Canceled,
-            Notice::Changed(transaction, tables) => match serde_json::from_str(tables.get()) {
+            Notice::Changed(transaction, tables) => match tables.parse() {
                 Ok(tables) => Update::Changed(transaction, tables),
                 Err(error) => Update::Unreadable(error.to_string()),
             },

@@ -271,7 +271,7 @@ impl RowKey {
     }
 }
 
-fn unreadable(error: serde_json::Error) -> Error {
+fn unreadable(error: crate::ovsdb::json::Error) -> Error {
     Error::NotCommitted { cause: format!("unreadable rows: {error}") }
 }
 
