@@ -22,9 +22,6 @@ use crate::measure::{Figure, Target};
 const DATABASE: &str = "Open_vSwitch";
 /// Nothing here takes as long.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// What the looked-up row is called; one near the end.
-const NAME: &str = "tap00018698";
-
 type Row = Interface<Box<str>>;
 type Table = HashMap<PlainUuid, RowUpdate2<Row>>;
 
@@ -41,6 +38,7 @@ pub fn measure(rounds: usize, interpreter: &Path) -> Result<Vec<Figure>> {
         let mut times = [Vec::new(), Vec::new()];
         eprintln!("  {what}");
         for _ in 0..rounds {
+            // Each on its own: the two of Python are measured against two runs of ours.
             for (library, times) in ["ovs", "ovsdbapp"].into_iter().zip(&mut times) {
                 let ours = runtime.block_on(async {
                     match word {
@@ -56,6 +54,11 @@ pub fn measure(rounds: usize, interpreter: &Path) -> Result<Vec<Figure>> {
         }
     }
     Ok(figures)
+}
+
+/// What the looked-up row is called: one near the end.
+fn name() -> String {
+    format!("tap{:08x}", ROWS - 2)
 }
 
 /// Connecting included, as in the other's time.
@@ -76,11 +79,11 @@ async fn look_up(server: &Server) -> Result<Duration> {
     let started = Instant::now();
     let connection = Connection::open(&server.remote().parse()?).await?;
     let mut transaction = Transaction::new();
-    transaction.select("Interface", vec![Condition::equal("name", NAME)], COLUMNS);
+    transaction.select("Interface", vec![Condition::equal("name", name())], COLUMNS);
     let reply = tokio::time::timeout(PATIENCE, connection.transact(DATABASE, &transaction)).await??;
     let rows: Vec<Row> = reply.check(1)?.first().context("no result")?.rows()?;
     let taken = started.elapsed();
-    ensure!(rows.len() == 1 && *rows[0].name == *NAME, "{} rows of that name", rows.len());
+    ensure!(rows.len() == 1 && *rows[0].name == *name(), "{} rows of that name", rows.len());
     Ok(taken)
 }
 
@@ -114,7 +117,7 @@ impl Python {
     }
 
     fn measure(&mut self, library: &str, what: &str) -> Result<Duration> {
-        writeln!(self.input, "{library} {what} {NAME}")?;
+        writeln!(self.input, "{library} {what} {}", name())?;
         let mut line = String::new();
         self.output.read_line(&mut line)?;
         let (seconds, rows) = line.trim().split_once(' ').context("Python has failed, see above")?;
