@@ -28,7 +28,7 @@ use tokio::task::AbortHandle;
 use tracing::{debug, warn};
 
 use super::error::{CallError, Disconnect};
-use super::frame::{Framer, Limits};
+use super::frame::{Framer, Limits, Text};
 use super::json::{self, Part};
 use super::message::{Answer, Message, Request};
 use super::monitor::{self, MonitorRequests, Notice, Since, Sink, Updates};
@@ -425,7 +425,7 @@ impl Shared {
     }
 
     /// Acts upon one message of the server.
-    fn receive(&self, text: &[u8]) -> Result<(), Disconnect> {
+    fn receive(&self, text: Text<'_>) -> Result<(), Disconnect> {
         match Message::parse(text).map_err(|error| Disconnect::Message(error.to_string()))? {
             Message::Reply { id, outcome } => {
                 let call = id.get().parse().ok().and_then(|id: u64| self.lock().pending.remove(&id));

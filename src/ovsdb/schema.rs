@@ -353,9 +353,9 @@ impl<'de> Deserialize<'de> for Maximum {
 
             fn visit_i64<E: de::Error>(self, number: i64) -> Result<Maximum, E> {
                 let maximum = u64::try_from(number);
-                maximum.map(|maximum| Maximum(Some(maximum))).map_err(|_| {
-                    de::Error::invalid_value(de::Unexpected::Signed(number), &self)
-                })
+                maximum
+                    .map(|maximum| Maximum(Some(maximum)))
+                    .map_err(|_| de::Error::invalid_value(de::Unexpected::Signed(number), &self))
             }
 
             fn visit_str<E: de::Error>(self, word: &str) -> Result<Maximum, E> {

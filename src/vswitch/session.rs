@@ -38,7 +38,15 @@ pub struct Session {
 impl Session {
     /// A session that has opened nothing yet.
     pub fn new(settings: Settings, deadline: Deadline) -> Self {
-        Session { settings, deadline, connection: None, links: None, schema: None, schema_reply: None, done_to_links: Vec::new() }
+        Session {
+            settings,
+            deadline,
+            connection: None,
+            links: None,
+            schema: None,
+            schema_reply: None,
+            done_to_links: Vec::new(),
+        }
     }
 
     /// The connection, made when there is none. A server that is not there yet is waited for.
