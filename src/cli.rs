@@ -10,7 +10,7 @@ use clap::{Arg, ArgMatches, Command};
 
 use crate::container::{self, Paths, Problem, manifest};
 use crate::settings::Settings;
-use crate::{commands, published, settings};
+use crate::{commands, published, server, settings};
 
 /// Whether the arguments are a person's. The host agent always passes a command's name and a JSON object.
 pub fn is_for_people(arguments: &[OsString]) -> bool {
@@ -29,9 +29,10 @@ const INIT: &str = "init";
 const WAIT_READY: &str = "wait-ready";
 const VSWITCHD: &str = "vswitchd";
 const START: &str = "start";
+const SERVE: &str = "serve";
 
 /// What is no command of the registry.
-const STEPS: &[&str] = &[SCHEMA, MANIFEST, INIT, WAIT_READY, VSWITCHD, START];
+const STEPS: &[&str] = &[SCHEMA, MANIFEST, INIT, WAIT_READY, VSWITCHD, START, SERVE];
 
 /// Answers a person, or the one who starts the container.
 pub fn run() -> ExitCode {
@@ -59,6 +60,7 @@ pub fn run() -> ExitCode {
             in_runtime(async |settings| container::vswitchd::run(settings, &program).await)
         }
         Some((START, _)) => in_runtime(async |_| container::supervisor::run(&Paths::from_env()).await),
+        Some((SERVE, arguments)) => serve(arguments),
         _ => Ok(ExitCode::SUCCESS),
     };
     done.unwrap_or_else(|problem| {
@@ -69,6 +71,12 @@ pub fn run() -> ExitCode {
 
 /// How long `wait-ready` waits when it is not told.
 const WAIT_READY_SECONDS: f64 = 10.0;
+
+fn serve(arguments: &ArgMatches) -> Result<ExitCode, Problem> {
+    crate::log::of_a_server();
+    let options = server::Options::read(arguments)?;
+    in_runtime(async |settings| server::run(settings, options).await).map(|()| ExitCode::SUCCESS)
+}
 
 fn in_runtime<T>(work: impl AsyncFnOnce(Settings) -> Result<T, Problem>) -> Result<T, Problem> {
     crate::log::to_stderr();
@@ -134,6 +142,7 @@ pub fn command() -> Command {
                 .arg(Arg::new("PROGRAM").required(true).num_args(1..).trailing_var_arg(true).allow_hyphen_values(true)),
         )
         .subcommand(Command::new(START).about("Be PID 1 of the container: start everything, and keep it running"))
+        .subcommand(server::options::command(SERVE))
         .after_help(format!(
             "Answers are framed for the host agent: 20:::JSON, and exit status 0, or 1 for an error.\n\n\
              Environment:\n  {}  the database: unix:PATH or tcp:IP[:PORT], comma separated\n  \

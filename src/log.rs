@@ -17,12 +17,21 @@ use crate::settings::LOG;
 
 /// Logs from here on what `OVS_PLUGIN_LOG` asks for, warnings by default.
 pub fn to_stderr() {
+    start(Targets::new().with_default(tracing::Level::WARN));
+}
+
+/// The same for a server, which by default also tells what it does; the libraries below it only warn.
+pub fn of_a_server() {
+    start(Targets::new().with_default(tracing::Level::WARN).with_target("ovs_plugin::server", tracing::Level::INFO));
+}
+
+fn start(default: Targets) {
     let asked = std::env::var(LOG).unwrap_or_default();
     let (filter, wrong) = match asked.trim() {
-        "" => (Targets::new().with_default(tracing::Level::WARN), None),
+        "" => (default, None),
         asked => match asked.parse() {
             Ok(filter) => (filter, None),
-            Err(error) => (Targets::new().with_default(tracing::Level::WARN), Some(error)),
+            Err(error) => (default, Some(error)),
         },
     };
     // A second call finds a logger in place and leaves it.
