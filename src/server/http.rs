@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use hyper::header::{ALLOW, AUTHORIZATION, CONNECTION, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -60,13 +60,8 @@ pub struct Doors {
 struct Place {
     metrics: Arc<Metrics>,
     _permit: OwnedSemaphorePermit,
-}
-
-impl Place {
-    fn new(metrics: &Arc<Metrics>, permit: OwnedSemaphorePermit) -> Arc<Place> {
-        metrics.connections.inc();
-        Arc::new(Place { metrics: metrics.clone(), _permit: permit })
-    }
+    /// The server does not end before the last answer is written.
+    _calls: Arc<Calls>,
 }
 
 impl Drop for Place {
@@ -154,8 +149,9 @@ impl Doors {
             Access::Refused(refusal @ Refusal::Full(_)) => debug!("a connection is refused: {}", refusal.text()),
             Access::Granted | Access::Token(_) => {}
         }
-        let place = Place::new(&self.metrics, permit);
-        tokio::spawn(self.serve(stream, access, place));
+        self.metrics.connections.inc();
+        let place = Place { metrics: self.metrics.clone(), _permit: permit, _calls: self.calls.clone() };
+        tokio::spawn(self.serve(stream, access, Arc::new(place)));
     }
 
     async fn serve(
@@ -190,9 +186,10 @@ impl Doors {
                         Err(answer) => return Ok(answer),
                     }
                 };
-                Ok(rpc.call(request).await.unwrap_or_else(|error| {
-                    text(StatusCode::INTERNAL_SERVER_ERROR, format!("the request can't be answered: {error}"))
-                }))
+                Ok(rpc.call(request).await.map_or_else(
+                    |error| text(StatusCode::INTERNAL_SERVER_ERROR, format!("the request can't be answered: {error}")),
+                    without_null,
+                ))
             }
         });
         let connection = http1::Builder::new()
@@ -289,6 +286,17 @@ impl Refusal {
             Refusal::Full(limit) => format!("there are {limit} connections already"),
         }
     }
+}
+
+/// To notifications jsonrpsee answers `null`. JSON-RPC 2.0 (section 4.1) wants them to have no answer, and no other one
+/// is that short.
+fn without_null(mut answer: Response<HttpBody>) -> Response<HttpBody> {
+    if answer.status() == StatusCode::OK && answer.body().size_hint().exact() == Some(4) {
+        *answer.status_mut() = StatusCode::NO_CONTENT;
+        *answer.body_mut() = HttpBody::empty();
+        answer.headers_mut().remove(CONTENT_TYPE);
+    }
+    answer
 }
 
 /// A short answer for people.

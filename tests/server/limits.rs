@@ -1,0 +1,74 @@
+//! How much of everything there may be, and what is said when there is more.
+
+use std::process::Stdio;
+
+use serde_json::{Value, json};
+
+use crate::serving::{LIMIT, Server, request};
+use crate::support::{Switch, wait_until};
+
+#[test]
+fn a_request_that_is_too_large_is_refused() {
+    let server = Server::on(Switch::new(), &["--max-request-size", "2000"], &[]);
+    let fits = request(1, "bridge-del", json!({"bridge": "x".repeat(1500)})).to_string();
+    assert_eq!(server.post(&fits).0, 200);
+    let (status, text) = server.post(&request(1, "bridge-del", json!({"bridge": "x".repeat(2000)})).to_string());
+    let answer: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((status, &answer["error"]["code"]), (413, &json!(-32007)), "{text}");
+    // Without its length said before, too.
+    let mut command = server.posting(&"x".repeat(100_000));
+    command.args(["--header", "Transfer-Encoding: chunked"]);
+    assert_eq!(crate::serving::with_status(command).0, 413);
+}
+
+#[test]
+fn an_answer_that_is_too_large_is_an_error() {
+    let server = Server::on(Switch::new(), &["--max-response-size", "1024"], &[]);
+    let discover = json!({"jsonrpc": "2.0", "id": 1, "method": "rpc.discover"});
+    assert_eq!(server.ask(&discover)["error"]["code"], -32008);
+    assert_eq!(server.ok("bridge-list", json!({})), json!([]));
+    let many: Vec<Value> = (0..100).map(|id| request(id, "bridge-list", json!({}))).collect();
+    let answer = server.ask(&Value::Array(many));
+    assert_eq!(answer["error"]["code"], -32011, "{answer}");
+}
+
+#[test]
+fn a_batch_that_is_too_long_does_nothing() {
+    let server = Server::on(Switch::new(), &["--max-batch", "3"], &[]);
+    let add = |id: u32| request(id, "bridge-add", json!({"bridge": format!("br{id}")}));
+    let answer = server.ask(&json!([add(1), add(2), add(3), add(4)]));
+    assert_eq!(answer["error"]["code"], -32010, "{answer}");
+    assert_eq!(server.ok("bridge-list", json!({})), json!([]));
+    assert_eq!(server.ask(&json!([add(1), add(2), add(3)])).as_array().unwrap().len(), 3);
+}
+
+#[test]
+fn too_many_connections_are_told_so_and_a_freed_place_is_used_again() {
+    let server = Server::on(Switch::new(), &["--max-connections", "2"], &[]);
+    let idle: Vec<_> = (0..2).map(|_| server.take_place()).collect();
+    let (status, text) = server.page("/healthz");
+    assert_eq!((status, text.trim()), (503, "there are 2 connections already"));
+    drop(idle);
+    assert!(wait_until(LIMIT, || server.page("/healthz").0 == 200));
+}
+
+#[test]
+fn a_call_that_finds_no_place_within_its_deadline_has_changed_nothing() {
+    let server = Server::on(Switch::new(), &["--max-calls", "1"], &[("OVS_PLUGIN_TIMEOUT", "3")]);
+    server.ok("bridge-add", json!({"bridge": "br0"}));
+    server.switch.pause_vswitchd();
+    let first = server.posting(&request(1, "bridge-add", json!({"bridge": "br1"})).to_string());
+    let mut first = { first }.stdout(Stdio::piped()).spawn().unwrap();
+    let waits = || server.page("/metrics").1.contains("ovs_plugin_commands_in_flight 1\n");
+    assert!(wait_until(LIMIT, waits));
+    // The second gets its turn when the first has used its time up, and then has hardly any left.
+    let error = server.failed("bridge-add", json!({"bridge": "br2"}));
+    first.wait().unwrap();
+    server.switch.resume_vswitchd();
+    let holds = server.ok("bridge-list", json!({})).to_string().contains("br2");
+    match error["data"]["committed"].as_str() {
+        Some("no") => assert!(!holds, "{error}"),
+        Some("yes") => assert!(holds, "{error}"),
+        other => panic!("{other:?}: {error}"),
+    }
+}

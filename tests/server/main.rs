@@ -1,0 +1,16 @@
+//! `ovs-plugin serve` and its clients, on real switches.
+
+// Tests may stop at the first surprise.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod calls;
+mod client;
+mod doors;
+mod limits;
+mod pages;
+mod serving;
+mod shutdown;
+mod websocket;
