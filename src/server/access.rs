@@ -90,6 +90,16 @@ fn supplementary_groups(stream: &UnixStream) -> std::io::Result<Vec<libc::gid_t>
     }
 }
 
+/// Opens a file that holds a secret, which others must not be able to read.
+pub fn open_secret(path: &Path) -> Result<std::fs::File, String> {
+    let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
+    let mode = file.metadata().map_err(|error| error.to_string())?.mode() & 0o7777;
+    if mode & 0o007 != 0 {
+        return Err(format!("everybody may use it (mode {mode:04o}); expected 0600 or 0640"));
+    }
+    Ok(file)
+}
+
 /// A secret that callers send as `Authorization: Bearer <token>` (RFC 6750).
 pub struct Token(Vec<u8>);
 
@@ -102,11 +112,7 @@ impl Token {
     /// Reads a file, of which blanks around the token do not count. Others must not be able to read it.
     pub fn read(path: &Path) -> Result<Self, Problem> {
         let problem = |what: String| Problem(format!("--token-file {}: {what}", path.display()));
-        let file = std::fs::File::open(path).map_err(|error| problem(error.to_string()))?;
-        let mode = file.metadata().map_err(|error| problem(error.to_string()))?.mode() & 0o7777;
-        if mode & 0o007 != 0 {
-            return Err(problem(format!("everybody may use it (mode {mode:04o}); expected 0600 or 0640")));
-        }
+        let file = open_secret(path).map_err(problem)?;
         let mut text = String::new();
         file.take(TOKEN_MAX + 1).read_to_string(&mut text).map_err(|error| problem(error.to_string()))?;
         let token = text.trim();

@@ -17,7 +17,9 @@ use jsonrpsee::server::{
     BatchRequestConfig, HttpBody, Methods, PingConfig, ServerBuilder, ServerConfig, StopHandle, TowerServiceBuilder, ws,
 };
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_io_timeout::TimeoutStream;
 use tower::Service;
 use tower::layer::util::{Identity, Stack};
 use tracing::{debug, warn};
@@ -28,12 +30,9 @@ use super::listen::Listener;
 use super::methods::{self, DispatchLayer};
 use super::metrics::{self, Metrics};
 use super::options::{Limits, Options};
+use super::tls::Tls;
 use crate::container::Problem;
 
-/// A connection on which no request has begun for so long is closed, and a request has to have arrived within that.
-const IDLE: Duration = Duration::from_secs(60);
-/// A WebSocket whose other end does not answer any more is found out by asking this often.
-const PING: Duration = Duration::from_secs(30);
 /// So many connections above the limit are told why they are refused; still further ones are just closed.
 const REFUSALS: usize = 16;
 /// When files run out, accepting pauses so long.
@@ -50,6 +49,7 @@ pub struct Doors {
     metrics: Arc<Metrics>,
     limits: Limits,
     token: Option<Arc<Token>>,
+    tls: Option<Tls>,
     places: Arc<Semaphore>,
     refusals: Arc<Semaphore>,
     next_id: Arc<AtomicU32>,
@@ -77,13 +77,15 @@ impl Doors {
         let methods: Methods = methods::module(calls.clone())
             .map_err(|error| Problem(format!("a method can't be registered: {error}")))?
             .into();
+        // Finds out a WebSocket whose other end does not answer any more.
+        let ping = PingConfig::new().ping_interval(limits.idle / 2).inactive_limit(limits.idle).max_failures(1);
         let config = ServerConfig::builder()
             .max_request_body_size(limits.request_bytes)
             .max_response_body_size(limits.response_bytes)
             // Counted here, where they are accepted.
             .max_connections(u32::MAX >> 4)
             .set_batch_request_config(BatchRequestConfig::Limit(limits.batch))
-            .enable_ws_ping(PingConfig::new().ping_interval(PING).inactive_limit(2 * PING).max_failures(1))
+            .enable_ws_ping(ping)
             .build();
         let dispatch =
             DispatchLayer { methods: methods.clone(), response_bytes: limits.response_bytes.try_into().unwrap_or(0) };
@@ -97,6 +99,7 @@ impl Doors {
             metrics,
             limits,
             token: options.token.clone(),
+            tls: options.tls.clone(),
             places: Arc::new(Semaphore::new(limits.connections)),
             refusals: Arc::new(Semaphore::new(REFUSALS)),
             next_id: Arc::default(),
@@ -118,9 +121,12 @@ impl Doors {
                 Listener::Tcp(listener, _) => listener.accept().await.map(|(stream, _)| {
                     // Answers are written whole, so there is nothing to wait for.
                     let _ = stream.set_nodelay(true);
-                    if let Some(token) = self.token.clone() {
-                        self.clone().take(stream, Access::Token(token));
-                    }
+                    let access = match (&self.token, &self.tls) {
+                        (Some(token), _) => Access::Token(token.clone()),
+                        (None, Some(tls)) if tls.knows_callers() => Access::Granted,
+                        (None, _) => Access::Refused(Refusal::Peer("nobody may call on TCP".into())),
+                    };
+                    self.clone().take_tcp(stream, access);
                 }),
             };
             if let Err(error) = accepted {
@@ -130,28 +136,52 @@ impl Doors {
         }
     }
 
-    fn take(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, access: Access) {
+    fn take(self, stream: UnixStream, access: Access) {
+        if let Some((access, place)) = self.admit(access) {
+            tokio::spawn(self.serve(stream, access, place));
+        }
+    }
+
+    fn take_tcp(self, stream: TcpStream, access: Access) {
+        let Some((access, place)) = self.admit(access) else { return };
+        let Some(tls) = self.tls.clone() else {
+            tokio::spawn(self.serve(stream, access, place));
+            return;
+        };
+        tokio::spawn(async move {
+            match tokio::time::timeout(self.limits.idle, tls.accept(stream)).await {
+                Ok(Ok(stream)) => self.serve(stream, access, place).await,
+                Ok(Err(error)) => {
+                    self.metrics.count_connection("refused");
+                    warn!(%error, "a connection is refused: TLS fails");
+                }
+                Err(_) => debug!("a connection ended: nobody began TLS"),
+            }
+        });
+    }
+
+    /// A place for a connection, which may be one where it is only told why it is refused.
+    fn admit(&self, access: Access) -> Option<(Access, Arc<Place>)> {
         let (permit, access) = match self.places.clone().try_acquire_owned() {
             Ok(permit) => (permit, access),
-            Err(_) => match self.refusals.clone().try_acquire_owned() {
-                Ok(permit) => (permit, Access::Refused(Refusal::Full(self.limits.connections))),
-                Err(_) => return self.metrics.count_connection("full"),
-            },
+            Err(_) => {
+                self.metrics.count_connection("full");
+                let permit = self.refusals.clone().try_acquire_owned().ok()?;
+                (permit, Access::Refused(Refusal::Full(self.limits.connections)))
+            }
         };
-        self.metrics.count_connection(match &access {
-            Access::Refused(Refusal::Peer(_)) => "refused",
-            Access::Refused(Refusal::Full(_)) => "full",
-            Access::Granted | Access::Token(_) => "served",
-        });
         match &access {
-            Access::Refused(refusal @ Refusal::Peer(_)) => warn!("a connection is refused: {}", refusal.text()),
+            Access::Refused(refusal @ Refusal::Peer(_)) => {
+                self.metrics.count_connection("refused");
+                warn!("a connection is refused: {}", refusal.text());
+            }
             // Of these there are many, or none.
             Access::Refused(refusal @ Refusal::Full(_)) => debug!("a connection is refused: {}", refusal.text()),
             Access::Granted | Access::Token(_) => {}
         }
         self.metrics.connections.inc();
         let place = Place { metrics: self.metrics.clone(), _permit: permit, _calls: self.calls.clone() };
-        tokio::spawn(self.serve(stream, access, Arc::new(place)));
+        Some((access, Arc::new(place)))
     }
 
     async fn serve(
@@ -160,6 +190,13 @@ impl Doors {
         access: Access,
         place: Arc<Place>,
     ) {
+        if !matches!(access, Access::Refused(_)) {
+            self.metrics.count_connection("served");
+        }
+        let idle = self.limits.idle;
+        // Who does not read the answer would hold the connection for ever.
+        let mut stream = TimeoutStream::new(stream);
+        stream.set_write_timeout(Some(idle));
         let stopped = self.stop.clone().shutdown();
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let rpc = self.rpc.clone().connection_id(id).build(self.methods.clone(), self.stop.clone());
@@ -194,8 +231,8 @@ impl Doors {
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(IDLE)
-            .serve_connection(TokioIo::new(stream), service)
+            .header_read_timeout(idle)
+            .serve_connection(TokioIo::new(Box::pin(stream)), service)
             .with_upgrades();
         tokio::pin!(connection, stopped);
         let ended = tokio::select! {
@@ -243,7 +280,7 @@ impl Doors {
         let (head, body) = request.into_parts();
         let limit = self.limits.request_bytes;
         let body = Limited::new(body, limit.try_into().unwrap_or(usize::MAX));
-        match tokio::time::timeout(IDLE, body.collect()).await {
+        match tokio::time::timeout(self.limits.idle, body.collect()).await {
             Ok(Ok(body)) => Ok(Request::from_parts(head, HttpBody::new(Full::new(body.to_bytes())))),
             Ok(Err(error)) if error.is::<LengthLimitError>() => {
                 let mut answer = jsonrpsee::server::http::response::too_large(limit);
@@ -252,7 +289,7 @@ impl Doors {
             }
             Ok(Err(error)) => Err(text(StatusCode::BAD_REQUEST, format!("the request's body can't be read: {error}"))),
             Err(_) => {
-                let what = format!("the request's body did not arrive within {} s", IDLE.as_secs());
+                let what = format!("the request's body did not arrive within {} s", self.limits.idle.as_secs_f64());
                 Err(text(StatusCode::REQUEST_TIMEOUT, what))
             }
         }

@@ -1,6 +1,6 @@
 //! `ovs-plugin serve`: the commands as JSON-RPC 2.0 methods, over HTTP and WebSocket, for programs that stay.
 //!
-//! The way of a call: [`listen`] has the sockets and [`access`] says who may use them; [`http`] takes a request and
+//! The way of a call: [`listen`] has the sockets and [`access`] and [`tls`] say who may use them; [`http`] takes a request and
 //! answers `/metrics`, `/healthz` and `/readyz` itself; everything else goes through jsonrpsee to [`methods`], which
 //! knows the registry; [`calls`] runs the command. [`options`] is what the command line may say.
 //!
@@ -13,6 +13,7 @@ pub mod listen;
 pub mod methods;
 pub mod metrics;
 pub mod options;
+pub mod tls;
 
 use std::convert::Infallible;
 use std::sync::Arc;

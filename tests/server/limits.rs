@@ -1,5 +1,7 @@
 //! How much of everything there may be, and what is said when there is more.
 
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
 use std::process::Stdio;
 
 use serde_json::{Value, json};
@@ -71,4 +73,31 @@ fn a_call_that_finds_no_place_within_its_deadline_has_changed_nothing() {
         Some("yes") => assert!(holds, "{error}"),
         other => panic!("{other:?}: {error}"),
     }
+}
+
+#[test]
+fn a_connection_that_does_nothing_in_time_is_closed() {
+    let server = Server::on(Switch::new(), &["--idle-timeout", "0.5"], &[]);
+    let begun = |text: &str| {
+        let mut stream = UnixStream::connect(&server.socket).unwrap();
+        stream.set_read_timeout(Some(LIMIT)).unwrap();
+        stream.write_all(text.as_bytes()).unwrap();
+        stream
+    };
+    let mut answer = String::new();
+    begun("POST / HTTP/1.1\r\nHost: ").read_to_string(&mut answer).unwrap();
+    assert_eq!(answer, "", "half a header");
+
+    let head = "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n";
+    let mut half_a_body = begun(&format!("{head}Content-Length: 100\r\n\r\n{{"));
+    let mut status = [0; 12];
+    half_a_body.read_exact(&mut status).unwrap();
+    assert_eq!(&status, b"HTTP/1.1 408");
+
+    // An answer of some megabytes, which nobody reads.
+    let discover = json!({"jsonrpc": "2.0", "id": 1, "method": "rpc.discover"});
+    let body = Value::Array(vec![discover; 100]).to_string();
+    let _unread = begun(&format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()));
+    assert!(wait_until(LIMIT, || server.connections() == 2));
+    assert!(wait_until(LIMIT, || server.connections() == 1), "who reads nothing keeps his place");
 }

@@ -13,4 +13,5 @@ mod limits;
 mod pages;
 mod serving;
 mod shutdown;
+mod tls;
 mod websocket;

@@ -67,6 +67,13 @@ impl Server {
         place.unwrap()
     }
 
+    /// How many connections it has, the one that asks included.
+    pub fn connections(&self) -> u32 {
+        let (_, text) = self.page("/metrics");
+        let line = text.lines().find_map(|line| line.strip_prefix("ovs_plugin_connections "));
+        line.expect("the metric is there").parse().unwrap()
+    }
+
     /// What it has written to stderr.
     pub fn said(&self) -> String {
         fs::read_to_string(log(&self.switch)).unwrap_or_default()
