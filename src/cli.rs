@@ -186,7 +186,7 @@ pub fn command() -> Command {
                     Arg::new("timeout")
                         .long("timeout")
                         .value_name("SECONDS")
-                        .value_parser(server::options::seconds)
+                        .value_parser(server::options::seconds_above_0)
                         .help("How long to wait (2 s longer than OVS_PLUGIN_TIMEOUT)"),
                 )
                 .after_help(

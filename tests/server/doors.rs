@@ -9,7 +9,7 @@ use std::process::Command;
 use nix::sys::signal::Signal;
 use serde_json::json;
 
-use crate::serving::{LIMIT, Server, is_alive, with_status};
+use crate::serving::{LIMIT, Server, is_alive, skipped, with_status};
 use crate::support::{Switch, is_root, wait_until};
 
 /// Some user and groups that own nothing here.
@@ -42,7 +42,7 @@ fn the_socket_is_for_its_owner_alone() {
 #[test]
 fn another_user_is_refused_even_where_the_file_would_let_him_in() {
     if !is_root() {
-        return println!("skipped: only root can become another user");
+        return skipped("only root can become another user");
     }
     let server = Server::new();
     let alone = ["--regid", GROUP, "--clear-groups"];
@@ -57,7 +57,7 @@ fn another_user_is_refused_even_where_the_file_would_let_him_in() {
 #[test]
 fn a_group_may_be_let_in_whether_it_is_the_callers_first_or_not() {
     if !is_root() {
-        return println!("skipped: only root can become another user");
+        return skipped("only root can become another user");
     }
     let server = Server::on(Switch::new(), &["--allow-group", GROUP], &[]);
     assert_eq!(mode(&server.socket), 0o660);

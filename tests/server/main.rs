@@ -11,6 +11,7 @@ mod client;
 mod doors;
 mod limits;
 mod pages;
+mod python;
 mod serving;
 mod shutdown;
 mod tls;

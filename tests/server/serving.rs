@@ -200,3 +200,9 @@ fn log(switch: &Switch) -> PathBuf {
 pub fn is_alive(socket: &Path) -> bool {
     UnixStream::connect(socket).is_ok()
 }
+
+/// Says that a test is not run, past the capture of what passing tests print.
+pub fn skipped(why: &str) {
+    let test = std::thread::current().name().unwrap_or_default().to_owned();
+    let _ = writeln!(std::io::stderr(), "{test}: skipped, {why}");
+}

@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use serde_json::{Value, json};
 use tungstenite::{Message, WebSocket};
 
-use crate::serving::{LIMIT, Server, request};
+use crate::serving::{LIMIT, Server, request, with_status};
 use crate::support::{Switch, wait_until};
 
 pub type Socket = WebSocket<UnixStream>;
@@ -96,4 +96,16 @@ fn an_open_websocket_counts_as_a_connection_until_it_is_closed() {
     socket.close(None).unwrap();
     drop(socket);
     assert!(wait_until(LIMIT, || server.page("/healthz").0 == 200));
+}
+
+#[test]
+fn a_handshake_that_fails_leaves_no_connection_behind() {
+    let server = Server::new();
+    let mut command = server.curl();
+    command.args(["--header", "Connection: Upgrade", "--header", "Upgrade: websocket", "http://localhost/"]);
+    let (_, text) = with_status(command);
+    assert!(text.contains("Could not upgrade connection"), "{text}");
+    assert!(wait_until(LIMIT, || server.connections() == 1));
+    drop(connect(&server));
+    assert!(wait_until(LIMIT, || server.connections() == 1));
 }
