@@ -18,11 +18,16 @@ use crate::vswitch::Session;
 /// `/readyz` waits this long at most.
 const READY_LIMIT: Duration = Duration::from_secs(2);
 
+/// For each command that may run, so many calls may be there, running and waiting. A program that sends without end is
+/// told so before its calls fill the memory.
+const QUEUE_PER_PLACE: usize = 16;
+
 /// What all calls share.
 pub struct Calls {
     settings: Settings,
     paths: Paths,
     places: Semaphore,
+    queue: Semaphore,
     metrics: Arc<Metrics>,
     /// The signal that cuts calls short, once there is one.
     interrupted: watch::Receiver<Option<&'static str>>,
@@ -40,7 +45,8 @@ impl Calls {
         interrupted: watch::Receiver<Option<&'static str>>,
         busy: mpsc::Sender<Infallible>,
     ) -> Self {
-        Calls { settings, paths, places: Semaphore::new(limit), metrics, interrupted, _busy: busy }
+        let queue = Semaphore::new(limit.saturating_mul(QUEUE_PER_PLACE));
+        Calls { settings, paths, places: Semaphore::new(limit), queue, metrics, interrupted, _busy: busy }
     }
 
     /// Runs a command to its end, also when the caller goes away meanwhile: a command that is dropped half-way could not
@@ -57,6 +63,10 @@ impl Calls {
     }
 
     async fn run(&self, entry: &Entry, arguments: &str) -> Result<Value, Error> {
+        let _queued = self
+            .queue
+            .try_acquire()
+            .map_err(|_| Error::NotCommitted { cause: "too many calls are waiting for their turn already".into() })?;
         let (deadline, stop) = Deadline::after(self.settings.timeout);
         let work = async {
             let place = deadline.limit(self.places.acquire()).await;

@@ -209,7 +209,8 @@ impl Doors {
                 if let Some(answer) = doors.own_page(&request).await {
                     return Ok(answer);
                 }
-                let request = if ws::is_upgrade_request(&request) {
+                let is_upgrade = ws::is_upgrade_request(&request);
+                let request = if is_upgrade {
                     // The connection goes on after this answer, in a task of its own.
                     let closed = rpc.on_session_closed();
                     tokio::spawn(async move {
@@ -223,10 +224,16 @@ impl Doors {
                         Err(answer) => return Ok(answer),
                     }
                 };
-                Ok(rpc.call(request).await.map_or_else(
-                    |error| text(StatusCode::INTERNAL_SERVER_ERROR, format!("the request can't be answered: {error}")),
-                    without_null,
-                ))
+                let mut answer = rpc.call(request).await.unwrap_or_else(|error| {
+                    text(StatusCode::INTERNAL_SERVER_ERROR, format!("the request can't be answered: {error}"))
+                });
+                match answer.status() {
+                    // So it tells of a handshake that is none.
+                    StatusCode::OK if is_upgrade => *answer.status_mut() = StatusCode::BAD_REQUEST,
+                    StatusCode::OK => answer = without_null(answer),
+                    _ => {}
+                }
+                Ok(answer)
             }
         });
         let connection = http1::Builder::new()
@@ -328,7 +335,7 @@ impl Refusal {
 /// To notifications jsonrpsee answers `null`. JSON-RPC 2.0 (section 4.1) wants them to have no answer, and no other one
 /// is that short.
 fn without_null(mut answer: Response<HttpBody>) -> Response<HttpBody> {
-    if answer.status() == StatusCode::OK && answer.body().size_hint().exact() == Some(4) {
+    if answer.body().size_hint().exact() == Some(4) {
         *answer.status_mut() = StatusCode::NO_CONTENT;
         *answer.body_mut() = HttpBody::empty();
         answer.headers_mut().remove(CONTENT_TYPE);

@@ -110,3 +110,16 @@ fn the_shell_is_told_where_no_server_is() {
     let failed = switch.call().args(&["call", "version", "--socket", "/nonexistent"]).run();
     assert!(failed.exit == Some(1) && failed.stderr.contains("no server at /nonexistent"), "{failed:?}");
 }
+
+#[test]
+fn a_server_that_is_full_is_told_from_a_call_that_failed() {
+    let server = Server::on(Switch::new(), &["--max-connections", "1"], &[]);
+    let place = server.take_place();
+    in_runtime(async || {
+        let client = Client::new(&server.socket, LIMIT);
+        let error = client.call::<Value>("ovs.version", &json!({})).await.unwrap_err();
+        assert!(matches!(error, ClientError::Refused { status: 503, .. }), "{error:?}");
+        assert_eq!(error.committed(), Committed::No);
+    });
+    drop(place);
+}

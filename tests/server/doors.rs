@@ -92,6 +92,28 @@ fn a_second_server_is_refused_and_does_no_harm_to_the_first() {
 }
 
 #[test]
+fn of_servers_that_start_at_once_in_place_of_a_dead_one_one_serves() {
+    let mut server = Server::new();
+    server.signal(Signal::SIGKILL);
+    server.ended();
+    let mut started: Vec<_> = (0..6).map(|_| server.switch.call().arg("serve").spawn()).collect();
+    assert!(wait_until(LIMIT, || {
+        let running = started.iter_mut().filter_map(|server| (!server.has_ended()).then_some(())).count();
+        running == 1 && is_alive(&server.socket)
+    }));
+    assert_eq!(server.page("/healthz").0, 200);
+    for (index, mut other) in started.into_iter().enumerate() {
+        if !other.has_ended() {
+            other.signal(Signal::SIGTERM);
+        }
+        let answer = other.wait();
+        let refused = answer.exit == Some(1) && answer.stderr.contains("another server is running there");
+        assert!(refused || answer.exit == Some(0), "{index}: {answer:?}");
+    }
+    assert!(!server.socket.exists());
+}
+
+#[test]
 fn what_is_in_the_way_of_the_socket_and_not_a_dead_servers_stays() {
     let switch = Switch::builder().without_database().start();
     let socket = switch.directory().join("ovs-plugin.sock");

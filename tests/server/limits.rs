@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::serving::{LIMIT, Server, request};
 use crate::support::{Switch, wait_until};
+use crate::websocket;
 
 #[test]
 fn a_request_that_is_too_large_is_refused() {
@@ -100,4 +101,26 @@ fn a_connection_that_does_nothing_in_time_is_closed() {
     let _unread = begun(&format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()));
     assert!(wait_until(LIMIT, || server.connections() == 2));
     assert!(wait_until(LIMIT, || server.connections() == 1), "who reads nothing keeps his place");
+}
+
+#[test]
+fn calls_without_end_are_refused_before_they_fill_the_memory() {
+    let server = Server::on(Switch::new(), &["--max-calls", "1"], &[]);
+    server.ok("bridge-add", json!({"bridge": "br0"}));
+    server.switch.pause_vswitchd();
+    let mut socket = websocket::connect(&server);
+    for vlan in 1..=40 {
+        websocket::send(&mut socket, &request(vlan, "vlan-ensure", json!({"master": "br0", "vlan": vlan})));
+    }
+    // The one that runs and the fifteen that wait have no answer yet.
+    for _ in 0..24 {
+        let error = websocket::receive(&mut socket)["error"].clone();
+        assert_eq!((&error["data"]["kind"], &error["data"]["committed"]), (&json!("not-committed"), &json!("no")));
+        assert!(error["message"].as_str().unwrap().starts_with("too many calls are waiting"), "{error}");
+    }
+    server.switch.resume_vswitchd();
+    for _ in 0..16 {
+        let answer = websocket::receive(&mut socket);
+        assert_eq!(answer["result"], format!("vlbr{}", answer["id"]), "{answer}");
+    }
 }

@@ -103,8 +103,8 @@ fn a_handshake_that_fails_leaves_no_connection_behind() {
     let server = Server::new();
     let mut command = server.curl();
     command.args(["--header", "Connection: Upgrade", "--header", "Upgrade: websocket", "http://localhost/"]);
-    let (_, text) = with_status(command);
-    assert!(text.contains("Could not upgrade connection"), "{text}");
+    let (status, text) = with_status(command);
+    assert!(status == 400 && text.contains("Could not upgrade connection"), "{status} {text}");
     assert!(wait_until(LIMIT, || server.connections() == 1));
     drop(connect(&server));
     assert!(wait_until(LIMIT, || server.connections() == 1));
