@@ -108,6 +108,36 @@ pub enum Committed {
     Unknown,
 }
 
+impl Committed {
+    /// The word for programs: `yes`, `no` or `unknown`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Committed::Yes => "yes",
+            Committed::No => "no",
+            Committed::Unknown => "unknown",
+        }
+    }
+}
+
+/// The words of [`Error::code`] and their numbers.
+pub const NUMBERS: &[(&str, i32)] = &[
+    ("bad-argument", -32602),
+    ("unknown-command", -32601),
+    ("internal", -32603),
+    ("bad-setting", 1001),
+    ("not-found", 1101),
+    ("exists", 1102),
+    ("conflict", 1103),
+    ("not-connected", 1201),
+    ("not-committed", 1202),
+    ("refused-by-database", 1203),
+    ("commit-unknown", 1204),
+    ("link", 1301),
+    ("interface", 1302),
+    ("not-applied", 1303),
+    ("unfinished", 1304),
+];
+
 struct Field<'a>(&'a str);
 
 impl fmt::Display for Field<'_> {
@@ -183,6 +213,33 @@ impl Error {
         }
     }
 
+    /// The number that goes with [`Error::code`] in JSON-RPC. Stable, like the word; where JSON-RPC 2.0 (section 5.1)
+    /// has a number of its own, it is that one.
+    pub fn number(&self) -> i32 {
+        NUMBERS.iter().find(|(word, _)| *word == self.code()).map_or(-32603, |(_, number)| *number)
+    }
+
+    /// What is at fault by its name: an argument or an environment variable.
+    pub fn field(&self) -> Option<&str> {
+        match self {
+            Error::Argument { field, .. } => Some(field.as_str()).filter(|field| !field.is_empty()),
+            Error::Setting { name, .. } => Some(name),
+            _ => None,
+        }
+    }
+
+    /// What a caller may do about it, where that does not depend on the case.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Error::UnknownCommand { .. } => Some("rpc.discover lists the methods"),
+            Error::NotConnected { .. } => Some("is ovsdb-server running, and does OVS_PLUGIN_DB name its address?"),
+            Error::NotCommitted { .. } => Some("nothing was changed; the same call may be sent again"),
+            Error::Unknown { .. } => Some("send the same call again: it finds out what the database holds"),
+            Error::NotApplied { .. } => Some("is ovs-vswitchd running? it applies the change as soon as it is"),
+            _ => None,
+        }
+    }
+
     /// Whether the change is in the database nevertheless.
     pub fn committed(&self) -> Committed {
         match self {
@@ -192,5 +249,35 @@ impl Error {
             Error::Unknown { .. } => Committed::Unknown,
             _ => Committed::No,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_word_has_a_number_of_its_own() {
+        let numbers: std::collections::BTreeSet<i32> = NUMBERS.iter().map(|(_, number)| *number).collect();
+        assert_eq!(numbers.len(), NUMBERS.len());
+        for error in [
+            Error::argument("vlan", "is missing"),
+            Error::Setting { name: "OVS_PLUGIN_DB", problem: String::new() },
+            Error::UnknownCommand { name: String::new(), hint: String::new() },
+            Error::NotFound(String::new()),
+            Error::Exists(String::new()),
+            Error::Conflict(String::new()),
+            Error::NotConnected { remotes: String::new(), cause: String::new() },
+            Error::NotCommitted { cause: String::new() },
+            Error::Unknown { cause: String::new() },
+            Error::NotApplied { cause: String::new() },
+            Error::Unfinished { cause: String::new() },
+            Error::Interface { problem: String::new(), still_there: None },
+            Error::Internal(String::new()),
+        ] {
+            assert!(NUMBERS.contains(&(error.code(), error.number())), "{error:?}");
+        }
+        assert_eq!(Error::argument("vlan", "is missing").field(), Some("vlan"));
+        assert_eq!(Error::argument("", "is missing").field(), None);
     }
 }

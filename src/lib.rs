@@ -4,6 +4,7 @@
 //!
 //! - [`agent`] and [`cli`] are the doors: the host agent's contract, and what a person types. They know no command by
 //!   name; [`commands`] holds the registry, and one file per command.
+//! - [`server`] is the door for programs that stay: JSON-RPC over HTTP and WebSocket. [`client`] calls it.
 //! - [`vswitch`] is the Open_vSwitch database in the words of switching, and the unit of work that every command is
 //!   written over. [`links`] are kernel network devices.
 //! - [`ovsdb`] is a complete OVSDB client that knows nothing of switches.
@@ -16,6 +17,7 @@
 
 pub mod agent;
 pub mod cli;
+pub mod client;
 pub mod commands;
 pub mod container;
 pub mod deadline;
@@ -25,5 +27,6 @@ pub mod log;
 pub mod one_shot;
 pub mod ovsdb;
 pub mod published;
+pub mod server;
 pub mod settings;
 pub mod vswitch;

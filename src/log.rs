@@ -21,23 +21,38 @@ use crate::settings::LOG;
 
 /// Logs from here on what `OVS_PLUGIN_LOG` asks for, warnings by default.
 pub fn to_stderr() {
+    start(None);
+}
+
+/// The same for a server, which by default also tells what it does; the libraries below it only warn.
+pub fn of_a_server() {
+    start(Some(Targets::new().with_default(Level::WARN).with_target("ovs_plugin::server", Level::INFO)));
+}
+
+/// Without a filter of its own, a process only warns.
+fn start(default: Option<Targets>) {
     let asked = std::env::var(LOG).unwrap_or_default();
-    // A second call finds a logger in place and leaves it.
-    let wrong = match asked.trim() {
-        "" | "warn" => return drop(tracing::subscriber::set_global_default(Warnings)),
+    let (filter, wrong) = match asked.trim() {
+        "" => (default, None),
+        "warn" => (None, None),
         asked => match asked.parse::<Targets>() {
-            Ok(filter) => {
-                let _ = tracing_subscriber::registry()
-                    .with(layer().event_format(OneLine).with_writer(std::io::stderr))
-                    .with(filter)
-                    .try_init();
-                return;
-            }
-            Err(error) => error,
+            Ok(filter) => (Some(filter), None),
+            Err(error) => (default, Some(error)),
         },
     };
-    let _ = tracing::subscriber::set_global_default(Warnings);
-    tracing::warn!("{LOG}: {asked:?} is not a filter ({wrong}); expected something like warn or ovs_plugin=debug");
+    // A second call finds a logger in place and leaves it.
+    match filter {
+        None => drop(tracing::subscriber::set_global_default(Warnings)),
+        Some(filter) => drop(
+            tracing_subscriber::registry()
+                .with(layer().event_format(OneLine).with_writer(std::io::stderr))
+                .with(filter)
+                .try_init(),
+        ),
+    }
+    if let Some(error) = wrong {
+        tracing::warn!("{LOG}: {asked:?} is not a filter ({error}); expected something like warn or ovs_plugin=debug");
+    }
 }
 
 /// Warnings and errors, nothing else: what every command starts with. Setting up tracing-subscriber's registry, which it

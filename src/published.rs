@@ -7,12 +7,16 @@ use std::fmt::Write;
 use serde_json::{Map, Value, json};
 
 use crate::commands::{Entry, REGISTRY};
+use crate::error::NUMBERS;
 use crate::vswitch::tables;
 
 /// Every published file, by its path in the project.
 pub fn files() -> Vec<(String, String)> {
-    let mut files =
-        vec![("docs/commands.md".to_owned(), manual()), ("schemas/database.json".to_owned(), pretty(&database()))];
+    let mut files = vec![
+        ("docs/commands.md".to_owned(), manual()),
+        ("schemas/database.json".to_owned(), pretty(&database())),
+        ("schemas/openrpc.json".to_owned(), pretty(&openrpc())),
+    ];
     files.extend(REGISTRY.iter().map(|entry| (format!("schemas/{}.json", entry.name), pretty(&schema(entry)))));
     files
 }
@@ -41,6 +45,84 @@ pub fn schema(entry: &Entry) -> Value {
         "type": "object",
         "properties": {"arguments": arguments, "result": result},
     })
+}
+
+/// The OpenRPC document (spec.open-rpc.org) of `ovs-plugin serve`: every command as a method, which `rpc.discover`
+/// answers with.
+pub fn openrpc() -> Value {
+    let methods = REGISTRY.iter().flat_map(|entry| {
+        std::iter::once(&entry.name).chain(entry.aliases).map(|name| method(entry, name)).collect::<Vec<_>>()
+    });
+    json!({
+        "openrpc": "1.3.2",
+        "info": {
+            "title": "ovs-plugin",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": "The ovs.* commands, each one atomic Open vSwitch transaction. Errors carry data \
+                            {kind, field, hint, committed}: the stable word for the code, the argument at fault, what \
+                            may be done, and whether the database holds the change: yes, no or unknown.",
+            "license": {"name": "Apache-2.0"},
+        },
+        "methods": methods.collect::<Vec<_>>(),
+    })
+}
+
+fn method(entry: &Entry, name: &str) -> Value {
+    let schema = schema(entry);
+    let (arguments, result) = (&schema["properties"]["arguments"], &schema["properties"]["result"]);
+    let required = arguments["required"].as_array().cloned().unwrap_or_default();
+    let properties = arguments["properties"].as_object().cloned().unwrap_or_default();
+    let mut params: Vec<Value> = properties
+        .iter()
+        .map(|(name, schema)| {
+            let mut schema = schema.clone();
+            let about = schema.as_object_mut().and_then(|members| members.remove("description"));
+            let mut param = json!({"name": name, "required": required.iter().any(|r| r == name)});
+            // What a type refers to is defined in the arguments' own schema, which is taken apart here.
+            if let (Some(defined), Some(schema)) = (arguments.get("$defs"), schema.as_object_mut()) {
+                schema.insert("$defs".to_owned(), defined.clone());
+            }
+            param["schema"] = schema;
+            if let Some(about) = about {
+                param["description"] = about;
+            }
+            param
+        })
+        .collect();
+    // OpenRPC wants what is required first.
+    params.sort_by_key(|param| param["required"] != true);
+    // Of several errors with one code, which all are examples, the first stands for it.
+    let mut errors: Vec<Value> = Vec::new();
+    for (word, text) in entry.errors {
+        let number = NUMBERS.iter().find(|(known, _)| known == word).map(|(_, number)| *number);
+        if errors.iter().all(|error| error["data"]["kind"] != *word) {
+            errors.push(json!({"code": number, "message": text, "data": {"kind": word}}));
+        }
+    }
+    let (example, answer) = entry.example;
+    let parsed = |text: &str| serde_json::from_str::<Value>(text).unwrap_or_default();
+    let given = parsed(example);
+    let given = given.as_object().into_iter().flatten().map(|(name, value)| json!({"name": name, "value": value}));
+    let mut method = json!({
+        "name": format!("ovs.{name}"),
+        "summary": entry.about,
+        "paramStructure": "by-name",
+        "params": params,
+        "result": {"name": "result", "schema": result},
+        "errors": errors,
+        "examples": [{
+            "name": entry.name,
+            "params": given.collect::<Vec<_>>(),
+            "result": {"name": "result", "value": parsed(answer)},
+        }],
+    });
+    if !entry.details.is_empty() {
+        method["description"] = json!(entry.details);
+    }
+    if name != entry.name {
+        method["description"] = json!(format!("The same as ovs.{}.", entry.name));
+    }
+    method
 }
 
 /// The arguments that every command has.

@@ -21,6 +21,13 @@ const DEFAULT_RUNDIR: &str = "/var/run/openvswitch";
 /// Below the 10 s for which the Python client of the host agent waits.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(8);
 
+/// The directory of Open vSwitch's sockets, and of this program's.
+pub fn run_directory() -> PathBuf {
+    std::env::var_os(RUNDIR)
+        .filter(|directory| !directory.is_empty())
+        .map_or_else(|| PathBuf::from(DEFAULT_RUNDIR), PathBuf::from)
+}
+
 /// What a command needs to know besides its arguments.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {

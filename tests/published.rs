@@ -7,8 +7,10 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use ovs_plugin::commands::REGISTRY;
+use ovs_plugin::error::NUMBERS;
 use ovs_plugin::ovsdb::schema::DatabaseSchema;
 use ovs_plugin::published;
+use ovs_plugin::server::options;
 use ovs_plugin::vswitch::tables;
 use serde_json::Value;
 
@@ -85,5 +87,25 @@ fn the_readme_names_every_command() {
     let readme = std::fs::read_to_string(project().join("README.md")).unwrap();
     for entry in REGISTRY {
         assert!(readme.contains(&format!("`{}`", entry.name)), "{}", entry.name);
+    }
+}
+
+#[test]
+fn the_servers_page_has_every_error_with_its_number_and_every_option() {
+    let page = std::fs::read_to_string(project().join("docs/server.md")).unwrap();
+    for (word, number) in NUMBERS {
+        assert!(page.contains(&format!("\n| {number} | `{word}` | ")), "{word}");
+    }
+    for option in options::command("serve").get_arguments().filter_map(|argument| argument.get_long()) {
+        assert!(page.contains(&format!("--{option} ")), "{option}");
+    }
+}
+
+#[test]
+fn every_error_that_a_command_names_has_a_number() {
+    for entry in REGISTRY {
+        for (word, _) in entry.errors {
+            assert!(NUMBERS.iter().any(|(known, _)| known == word), "{}: {word}", entry.name);
+        }
     }
 }

@@ -62,7 +62,7 @@ pub static REGISTRY: &[Entry] = &[
 ];
 
 /// A command: its arguments as a type, and what it does with them.
-trait Command: DeserializeOwned + JsonSchema + 'static {
+trait Command: DeserializeOwned + JsonSchema + Send + Sync + 'static {
     /// The name, without the domain `ovs.`.
     const NAME: &'static str;
     /// Other names it answers to.
@@ -89,10 +89,10 @@ trait Command: DeserializeOwned + JsonSchema + 'static {
     }
 
     /// Reads what exists and asks the unit of work for changes. May be called again after a lost race.
-    fn run(&self, unit: &mut Unit<'_>) -> impl Future<Output = Result<Self::Answer, Error>>;
+    fn run(&self, unit: &mut Unit<'_>) -> impl Future<Output = Result<Self::Answer, Error>> + Send;
 }
 
-type Running<'a> = Pin<Box<dyn Future<Output = Result<Value, Error>> + 'a>>;
+type Running<'a> = Pin<Box<dyn Future<Output = Result<Value, Error>> + Send + 'a>>;
 
 /// A command as the doors see it.
 pub struct Entry {
@@ -157,11 +157,22 @@ async fn execute<C: Command>(mut arguments: Arguments, session: &mut Session) ->
         comment.truncate(comment.floor_char_boundary(COMMENT_MAX));
         comment.push('…');
     }
-    let unwritable = |error: serde_json::Error| Error::Internal(format!("the answer can't be written: {error}"));
-    let body = async |unit: &mut Unit<'_>| serde_json::to_value(command.run(unit).await?).map_err(unwritable);
-    let report = run::run(session, &comment, &command.mark(), mode, body).await?;
+    let report = run::run(session, &comment, &command.mark(), mode, &Answered(&command)).await?;
     match mode {
         Mode { report: false, dry_run: false, .. } => Ok(report.result),
-        _ => serde_json::to_value(report).map_err(unwritable),
+        _ => as_json(report),
     }
+}
+
+/// A command whose answer is JSON, whatever its type.
+struct Answered<'a, C>(&'a C);
+
+impl<C: Command> run::Body for Answered<'_, C> {
+    async fn run(&self, unit: &mut Unit<'_>) -> Result<Value, Error> {
+        as_json(self.0.run(unit).await?)
+    }
+}
+
+fn as_json(answer: impl Serialize) -> Result<Value, Error> {
+    serde_json::to_value(answer).map_err(|error| Error::Internal(format!("the answer can't be written: {error}")))
 }

@@ -34,6 +34,16 @@ pub async fn wait(settings: Settings, paths: &Paths, limit: Duration) -> Result<
     }
 }
 
+/// Asks once, without waiting for what is not ready to become so. The error tells what is not.
+pub async fn check(settings: Settings, paths: &Paths, limit: Duration) -> Result<(), String> {
+    let (deadline, _stop) = Deadline::after(limit);
+    match Session::new(settings, deadline.clone()).is_applied().await {
+        Ok(true) => daemon_answers(paths, &deadline).await,
+        Ok(false) => Err("ovs-vswitchd has not applied the configuration yet".into()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
 /// What the database says of ovs-vswitchd outlives it, so it is asked itself. Its control socket speaks the same
 /// JSON-RPC as a database server, and answers from the loop that does the switching. Its name holds the daemon's pid,
 /// which is where ovs-appctl(8) looks for it.

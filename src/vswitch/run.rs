@@ -31,6 +31,14 @@ pub struct Mode {
     pub verify: bool,
 }
 
+/// What a command does with a unit of work. May run again after a lost race.
+///
+/// A trait and no closure, so that its future can be asked to be `Send`: a server runs many at once, each as a task.
+pub trait Body: Sync {
+    /// Reads what exists and asks for changes.
+    fn run(&self, unit: &mut Unit<'_>) -> impl Future<Output = Result<Json, Error>> + Send;
+}
+
 /// Runs a command's body over fresh units until one of them commits.
 ///
 /// The first attempt leaves it to the database's unique indexes to refuse a name that is taken. Only when that happens
@@ -40,7 +48,7 @@ pub async fn run(
     comment: &str,
     mark: &str,
     mode: Mode,
-    body: impl AsyncFn(&mut Unit<'_>) -> Result<Json, Error>,
+    body: &impl Body,
 ) -> Result<Report, Error> {
     let outcome = attempts(session, comment, mark, mode, body).await;
     match &outcome {
@@ -56,13 +64,13 @@ async fn attempts(
     comment: &str,
     mark: &str,
     mode: Mode,
-    body: impl AsyncFn(&mut Unit<'_>) -> Result<Json, Error>,
+    body: &impl Body,
 ) -> Result<Report, Error> {
     let mut lost = None;
     let mut collisions = 0;
     for attempt in 0..ATTEMPTS {
         let mut unit = Unit::new(session, comment.to_owned(), mark, mode.dry_run || attempt > 0);
-        let result = match body(&mut unit).await {
+        let result = match body.run(&mut unit).await {
             Ok(result) => result,
             Err(error) if error.is_about_the_switch() && !unit.still_holds().await? => {
                 tracing::debug!(%error, attempt, "refused for what is no longer so, looking again");

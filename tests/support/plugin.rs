@@ -38,6 +38,11 @@ impl Call {
         self
     }
 
+    pub fn args(mut self, arguments: &[&str]) -> Call {
+        self.command.args(arguments);
+        self
+    }
+
     pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Call {
         self.command.env(name, value);
         self

@@ -1,0 +1,18 @@
+//! `ovs-plugin serve` and its clients, on real switches.
+
+// Tests may stop at the first surprise.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod calls;
+mod client;
+mod doors;
+mod limits;
+mod pages;
+mod python;
+mod serving;
+mod shutdown;
+mod tls;
+mod websocket;
