@@ -55,6 +55,14 @@ pub fn from_str<'de, T: Deserialize<'de>>(text: &'de str) -> Result<T, Error> {
     Ok(value)
 }
 
+/// Reads a whole text in a way that a seed knows.
+pub fn from_str_seed<'de, S: DeserializeSeed<'de>>(text: &'de str, seed: S) -> Result<S::Value, Error> {
+    let mut reader = Reader::new(text);
+    let value = seed.deserialize(&mut reader).map_err(|error| reader.place(error))?;
+    reader.finish()?;
+    Ok(value)
+}
+
 /// Reads a whole text into a type that borrows its strings, `&str`, from the text, or from `unescaped` those few that
 /// stand there with escapes.
 pub fn borrow_str<'de, T: Deserialize<'de>>(text: &'de str, unescaped: &'de Unescaped) -> Result<T, Error> {
@@ -320,6 +328,9 @@ pub struct OwnedPart(Box<str>);
 const PART: &str = "ovs_plugin::ovsdb::json::Part";
 
 impl<'a> Part<'a> {
+    /// A result of nothing.
+    pub(super) const NULL: Part<'static> = Part("null");
+
     /// The text.
     pub fn get(self) -> &'a str {
         self.0
