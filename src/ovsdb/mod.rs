@@ -11,6 +11,7 @@ pub mod connection;
 pub mod error;
 pub mod frame;
 pub mod json;
+mod known;
 pub mod message;
 pub mod monitor;
 pub mod operation;

@@ -112,6 +112,8 @@ pub struct State {
     pub remote: Option<Remote>,
     /// Over how many connections it has been current so far.
     pub connections: u64,
+    /// Whether the last of them only had to bring what was new.
+    pub continued: bool,
     /// Why the last connection or attempt ended.
     pub error: Option<String>,
 }
@@ -212,8 +214,14 @@ impl Live {
 impl Replica {
     /// Begins to replicate. Must be called inside a tokio runtime.
     pub fn start(options: Options, observer: Observer) -> Self {
-        let state =
-            State { phase: Phase::Connecting, since: Instant::now(), remote: None, connections: 0, error: None };
+        let state = State {
+            phase: Phase::Connecting,
+            since: Instant::now(),
+            remote: None,
+            connections: 0,
+            continued: false,
+            error: None,
+        };
         let inner = Arc::new(Inner {
             tables: RwLock::default(),
             observer,

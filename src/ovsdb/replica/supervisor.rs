@@ -209,7 +209,7 @@ async fn load(
     let since = since.unwrap_or(Uuid(uuid::Uuid::nil())).to_text();
     let params = |id: &str| json!([database, id, &requests, since]);
     match connection.monitor_with("monitor_cond_since", params, initial, sink()).await {
-        Ok(continued) => debug!(continued, "loaded"),
+        Ok(continued) => inner.state.send_modify(|state| state.continued = continued),
         // Open vSwitch before 2.12.
         Err(error) if error.server().is_some_and(|error| error.class() == ErrorClass::UnknownMethod) => {
             let to = inner.clone();

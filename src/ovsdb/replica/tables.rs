@@ -177,6 +177,19 @@ impl Tables {
         self.table(table)?.select(conditions, columns, &self.hasher)
     }
 
+    /// Whether [`Tables::select`] has an answer.
+    pub fn can_select(&self, table: &str, conditions: &[Condition], columns: &[Name]) -> bool {
+        self.table(table).is_some_and(|table| table.prepare(conditions, columns).is_some())
+    }
+
+    /// Whether rows are found by a column without looking at all of them.
+    pub fn is_indexed(&self, table: &str, column: &str) -> bool {
+        let Some(table) = self.table(table) else { return false };
+        let column = table.shape.column(column);
+        let unique = table.unique.iter().map(|index| index.column);
+        unique.chain(table.references.iter().map(|index| index.column)).any(|indexed| Some(indexed) == column)
+    }
+
     /// The row with this value in a column that the replica was asked to find rows by; `None` also where it was not.
     pub fn find(&self, table: &str, column: &str, value: impl Into<Value>) -> Option<RowView<'_>> {
         let table = self.table(table)?;
@@ -469,15 +482,18 @@ impl Table {
 
     // ---- answering ----
 
+    /// Conditions and columns in the terms of packed rows, if they are replicated.
+    fn prepare(&self, conditions: &[Condition], columns: &[Name]) -> Option<(Vec<Test>, Vec<Option<usize>>)> {
+        let tests = conditions.iter().map(|condition| self.test(condition)).collect::<Option<_>>()?;
+        let place = |name: &Name| match name.as_ref() {
+            "_uuid" => Some(None),
+            name => self.shape.column(name).map(Some),
+        };
+        Some((tests, columns.iter().map(place).collect::<Option<_>>()?))
+    }
+
     fn select(&self, conditions: &[Condition], columns: &[Name], hasher: &DefaultHashBuilder) -> Option<Vec<Columns>> {
-        let tests = conditions.iter().map(|condition| self.test(condition)).collect::<Option<Vec<Test>>>()?;
-        let wanted = columns
-            .iter()
-            .map(|name| match name.as_ref() {
-                "_uuid" => Some(None),
-                name => self.shape.column(name).map(Some),
-            })
-            .collect::<Option<Vec<Option<usize>>>>()?;
+        let (tests, wanted) = self.prepare(conditions, columns)?;
         let candidates = tests.iter().find_map(|test| self.candidates(test, hasher));
         let found: Vec<RowView<'_>> = match candidates {
             Some(handles) => handles.into_iter().filter_map(|handle| self.view(handle)).collect(),
