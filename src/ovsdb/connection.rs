@@ -357,7 +357,8 @@ impl<T> Future for Reply<T> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let mut outcome = Pin::new(&mut self.receiver).poll(context);
-        if outcome.is_pending() && self.shared.serve() {
+        // Until nothing more is there: only then does the next sleep end with what comes.
+        while outcome.is_pending() && self.shared.serve() {
             outcome = Pin::new(&mut self.receiver).poll(context);
         }
         outcome.map(|outcome| {

@@ -117,8 +117,12 @@ impl<T> Updates<T> {
     /// The next notification; `None` once the connection is gone.
     pub async fn next(&mut self) -> Option<Update<T>> {
         poll_fn(|context| {
-            let update = self.receiver.poll_recv(context);
-            if update.is_pending() && self.shared.serve() { self.receiver.poll_recv(context) } else { update }
+            let mut update = self.receiver.poll_recv(context);
+            // Until nothing more is there: only then does the next sleep end with what comes.
+            while update.is_pending() && self.shared.serve() {
+                update = self.receiver.poll_recv(context);
+            }
+            update
         })
         .await
     }
