@@ -9,7 +9,7 @@ CARGO   ?= cargo
 RUST_TEST_THREADS ?= $(shell echo $$(( 3 * $$(nproc) )))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-docker lint build flist generate record-limits install clean
+.PHONY: help setup demo test test-docker lint build flist bench generate record-limits install clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -49,6 +49,9 @@ build: setup ## build the static binary, target/ovs-plugin
 
 flist: build ## build the container's image: target/flist/ovs.tar.gz and ovs.oci.tar
 	@$(CARGO) run --quiet --locked --profile tool --package flist -- --plugin target/ovs-plugin --output target/flist
+
+bench: build ## measure beside the yardsticks; BENCH="--section library --rounds 5" for less
+	@CARGO="$(CARGO)" scripts/bench $(BENCH)
 
 generate: ## bring docs/commands.md and schemas/ up to date
 	OVS_PLUGIN_GENERATE=1 $(CARGO) test --quiet --test published

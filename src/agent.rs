@@ -175,4 +175,23 @@ mod tests {
             assert!(data.len() - length <= TERMINATOR.len() + 1);
         }
     }
+
+    /// Tells this test's process that it is the one to panic.
+    const PANIC: &str = "OVS_PLUGIN_TEST_PANIC";
+
+    #[test]
+    fn a_panic_is_answered_like_any_error() {
+        if std::env::var_os(PANIC).is_some() {
+            let _ = stdout();
+            answer_panics();
+            panic!("on\npurpose");
+        }
+        let this = ["--exact", "--nocapture", "agent::tests::a_panic_is_answered_like_any_error"];
+        let test = std::process::Command::new(std::env::current_exe().unwrap()).args(this).env(PANIC, "1").output();
+        let test = test.unwrap();
+        let output = String::from_utf8_lossy(&test.stdout);
+        let answer = &output[output.find(HEADER).unwrap_or_else(|| panic!("no answer: {test:?}"))..];
+        assert!(answer.ends_with(&format!("\n{TERMINATOR}")) && answer.contains("on\\npurpose"), "{answer}");
+        assert_eq!(test.status.code(), Some(1));
+    }
 }

@@ -126,21 +126,18 @@ fn sleep() -> io::Result<()> {
     Ok(())
 }
 
-/// Whether the last sleep ended because of this. If not, the next one will. It may be asked again only after having
-/// acted upon it, and what is then done must not block.
+/// Whether the last sleep ended because of this. The next one does in any case, so what is then done may leave some of
+/// it undone; it must not block.
 pub fn take_ready(source: &Source, direction: Direction) -> bool {
     let flags = direction.flags();
     let fd = source.as_fd().as_raw_fd();
     WAITS.with_borrow_mut(|waits| {
         let Some(waits) = waits else { return false };
-        if let Some(at) = waits.ready.iter().position(|(ready, happened)| *ready == fd && happened.intersects(flags)) {
-            waits.ready.swap_remove(at);
-            return true;
-        }
         if !waits.sources.iter().any(|(waited, asked)| waited.as_fd().as_raw_fd() == fd && *asked == flags) {
             waits.sources.push((source.clone(), flags));
         }
-        false
+        let at = waits.ready.iter().position(|(ready, happened)| *ready == fd && happened.intersects(flags));
+        at.map(|at| waits.ready.swap_remove(at)).is_some()
     })
 }
 
@@ -202,6 +199,34 @@ mod tests {
         });
         assert_eq!(ended.unwrap(), 0);
         assert!(!is_active());
+    }
+
+    #[test]
+    fn what_was_left_unread_ends_the_next_wait() {
+        let (near, mut far) = UnixStream::pair().unwrap();
+        far.write_all(b"abc").unwrap();
+        let near = Arc::new(near);
+        let source: Source = near.clone();
+        let mut text = Vec::new();
+        // As a connection does it: one look and one read for each time that it is polled.
+        let read = poll_fn(|_| {
+            let mut byte = [0];
+            if take_ready(&source, Direction::Read) {
+                (&*near).read_exact(&mut byte).unwrap();
+                text.push(byte[0]);
+            }
+            if text.len() == 3 { Poll::Ready(()) } else { Poll::Pending }
+        });
+        let late = Instant::now() + Duration::from_secs(60);
+        let all = block_on(async {
+            tokio::select! {
+                biased;
+                () = read => true,
+                () = sleep_until(late) => false,
+            }
+        });
+        assert!(all.unwrap());
+        assert_eq!(text, b"abc");
     }
 
     #[test]

@@ -6,6 +6,7 @@
 #![allow(clippy::print_stdout, reason = "the table is what this program is for")]
 
 mod cases;
+mod library;
 mod machine;
 mod measure;
 mod plot;
@@ -50,9 +51,24 @@ struct Options {
     /// Measure also what takes hours: every change where ovs-vswitchd takes more than a second for each
     #[arg(long)]
     full: bool,
+    /// Only this part
+    #[arg(long)]
+    section: Option<Section>,
+    /// The Python that has PyPI's ovs and ovsdbapp; without it, the library is not measured beside them
+    #[arg(long)]
+    python: Option<PathBuf>,
     /// The namespaces are made already
     #[arg(long, hide = true)]
     inside: bool,
+}
+
+/// A part of what can be measured.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Section {
+    /// One process for each command
+    OneShot,
+    /// The library by itself
+    Library,
 }
 
 /// Above this, ovs-vswitchd's own time hides everyone else's, and measuring becomes a matter of hours.
@@ -64,10 +80,25 @@ fn main() -> Result<ExitCode> {
         return enter_namespaces();
     }
     mount_run()?;
-    let runs = 4 * options.rounds;
-    cases::make_devices(runs)?;
     let mut figures = Vec::new();
     let mut notes = Vec::new();
+    if options.section != Some(Section::Library) {
+        one_shot(&options, &mut figures, &mut notes)?;
+    }
+    if options.section != Some(Section::OneShot) {
+        figures.extend(library::measure(options.rounds, options.python.as_deref())?);
+    }
+    let report = report::Report { machine: machine::Machine::describe()?, switches: notes, figures };
+    print!("{}", report.table());
+    report.write(&options.output)?;
+    plot::draw(&report, &options.output)?;
+    Ok(if report.all_met() { ExitCode::SUCCESS } else { ExitCode::from(2) })
+}
+
+/// A process for each command, on switches of all sizes.
+fn one_shot(options: &Options, figures: &mut Vec<Figure>, notes: &mut Vec<report::SwitchNote>) -> Result<()> {
+    let runs = 4 * options.rounds;
+    cases::make_devices(runs)?;
     let sizes = options.ports.iter().map(|count| Size::Ports(*count));
     let vlans = options.vlans.iter().filter(|count| **count > 0);
     for size in sizes.chain(vlans.map(|count| Size::Vlans(*count))) {
@@ -79,7 +110,7 @@ fn main() -> Result<ExitCode> {
                 continue;
             }
             eprintln!("  {} {}", case.command, case.state.word());
-            figures.extend(measure(case, &switch, &options)?);
+            figures.extend(measure(case, &switch, options)?);
         }
         notes.push(report::SwitchNote {
             size: size.label(),
@@ -88,11 +119,7 @@ fn main() -> Result<ExitCode> {
             vswitchd_mb: switch.vswitchd_memory()? as f64 / 1e6,
         });
     }
-    let report = report::Report { machine: machine::Machine::describe()?, switches: notes, figures };
-    print!("{}", report.table());
-    report.write(&options.output)?;
-    plot::draw(&report, &options.output)?;
-    Ok(if report.all_met() { ExitCode::SUCCESS } else { ExitCode::from(2) })
+    Ok(())
 }
 
 /// Runs this program again in namespaces of its own; everything in them ends with it.

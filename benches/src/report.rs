@@ -48,6 +48,7 @@ impl Report {
             let target = match figure.target {
                 None => String::new(),
                 Some(Target::AtMost(limit)) => format!("at most {limit} ×"),
+                Some(Target::AtLeast(limit)) if limit < 1.0 => format!("at least {limit} × its speed"),
                 Some(Target::AtLeast(limit)) if limit <= 1.0 => "not slower".to_owned(),
                 Some(Target::AtLeast(limit)) => format!("at least {limit} × faster"),
             };

@@ -57,6 +57,10 @@ What is not named stays as it is: maps gain or change the given keys, everything
     }
 
     async fn run(&self, unit: &mut Unit<'_>) -> Result<(), Error> {
+        if !self.settings.options.0.is_empty() {
+            unit.expect_schema().await?;
+        }
+        unit.fetch_whole_port(&self.target.port.0).await?;
         let port = unit.require_port(&self.target.port.0, self.target.bridge.0.as_deref()).await?;
         let port = unit.whole(tables::PORT, &port.row).await?;
         let mut interfaces = Vec::new();

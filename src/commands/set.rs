@@ -66,6 +66,8 @@ impl Command for Set {
     }
 
     async fn run(&self, unit: &mut Unit<'_>) -> Result<(), Error> {
+        unit.expect_schema().await?;
+        unit.fetch_record(&self.table.0, &self.record.0).await?;
         let schema = unit.schema().await?;
         let table = text::table(&schema, &self.table.0).map_err(|error| Error::argument("table", error.to_string()))?.0;
         let row = unit.record(table, &self.record.0).await?;

@@ -29,7 +29,7 @@ use tokio::task::AbortHandle;
 use tracing::{debug, warn};
 
 use super::error::{CallError, Disconnect};
-use super::frame::{Framer, Limits};
+use super::frame::{Framer, Limits, Text};
 use super::json::{self, Part};
 use super::message::{Answer, Message, Request};
 use super::monitor::{self, MonitorRequests, Notice, Since, Sink, Updates};
@@ -357,8 +357,7 @@ impl<T> Future for Reply<T> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let mut outcome = Pin::new(&mut self.receiver).poll(context);
-        // Until nothing more is there: only then does the next sleep end with what comes.
-        while outcome.is_pending() && self.shared.serve() {
+        if outcome.is_pending() && self.shared.serve() {
             outcome = Pin::new(&mut self.receiver).poll(context);
         }
         outcome.map(|outcome| {
@@ -492,7 +491,7 @@ impl Shared {
     }
 
     /// Acts upon one message of the server.
-    fn receive(&self, text: &[u8]) -> Result<(), Disconnect> {
+    fn receive(&self, text: Text<'_>) -> Result<(), Disconnect> {
         match Message::parse(text).map_err(|error| Disconnect::Message(error.to_string()))? {
             Message::Reply { id, outcome } => {
                 let call = id.get().parse().ok().and_then(|id: u64| self.lock().pending.remove(&id));

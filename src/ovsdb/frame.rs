@@ -6,7 +6,9 @@
 //! scan goes on where it stopped, and blocks of 64 are looked at together. Bytes are compared, not characters: no byte of a multi-byte UTF-8 character is an
 //! ASCII one, so a character that is split between two reads needs no care.
 
-use super::simd::{BLOCK, Marks};
+use std::ops::Range;
+
+use super::simd::{BLOCK, Marks, widely};
 
 /// How large and how deep one text may be.
 #[derive(Clone, Copy, Debug)]
@@ -39,6 +41,22 @@ pub enum FrameError {
     /// The stream ended inside a text.
     #[error("the stream ended in the middle of a message, after {0} bytes of it")]
     Truncated(usize),
+}
+
+/// One whole JSON text.
+#[derive(Clone, Debug)]
+pub struct Text<'a> {
+    /// The text.
+    pub bytes: &'a [u8],
+    /// Where the last array or object inside of it begins and ends, which is found on the way: in a reply it is nearly
+    /// always the result, which may be nearly all of the text. Empty if there is none.
+    pub inner: Range<usize>,
+}
+
+impl<'a> From<&'a [u8]> for Text<'a> {
+    fn from(bytes: &'a [u8]) -> Self {
+        Text { bytes, inner: 0..0 }
+    }
 }
 
 /// Owns the bytes that were read and hands out whole JSON texts.
@@ -82,7 +100,7 @@ impl Framer {
     }
 
     /// The next whole text, or `None` when more bytes are needed.
-    pub fn next_text(&mut self) -> Result<Option<&[u8]>, FrameError> {
+    pub fn next_text(&mut self) -> Result<Option<Text<'_>>, FrameError> {
         if self.scan.depth == 0 && !self.find_start()? {
             return Ok(None);
         }
@@ -94,7 +112,7 @@ impl Framer {
         Ok(end.map(|end| {
             let text = self.start..end;
             self.start = end;
-            &self.buffer[text]
+            Text { bytes: &self.buffer[text], inner: self.scan.inner.clone() }
         }))
     }
 
@@ -119,13 +137,13 @@ impl Framer {
         }
         self.start += skip;
         self.scanned = self.start + 1;
-        self.scan.depth = 1;
+        self.scan = Scan { depth: 1, ..Scan::default() };
         Ok(true)
     }
 
     /// Goes on from `scanned` to the bracket that closes the text.
     fn find_end(&mut self) -> Result<Option<usize>, FrameError> {
-        let end = self.scan.advance(&self.buffer[self.scanned..], self.limits.depth);
+        let end = self.scan.advance(&self.buffer[self.scanned..], self.scanned - self.start, self.limits.depth);
         let end = end.map_err(|TooDeep| FrameError::TooDeep(self.limits.depth))?.map(|length| self.scanned + length);
         self.scanned = end.unwrap_or(self.buffer.len());
         Ok(end)
@@ -140,6 +158,8 @@ pub(super) struct Scan {
     in_string: bool,
     /// The next byte follows a backslash.
     escaped: bool,
+    /// The last array or object in the outermost one, as far as it has been seen.
+    inner: Range<usize>,
 }
 
 /// More brackets are open than are allowed.
@@ -147,60 +167,99 @@ pub(super) struct Scan {
 pub(super) struct TooDeep;
 
 impl Scan {
-    /// Follows the bytes until all brackets are closed, and tells how many bytes that takes; or to their end.
-    pub(super) fn advance(&mut self, bytes: &[u8], most: usize) -> Result<Option<usize>, TooDeep> {
+    /// Follows the bytes until all brackets are closed, and tells how many bytes that takes; or to their end. `before`
+    /// is how many bytes of the text came earlier.
+    pub(super) fn advance(&mut self, bytes: &[u8], before: usize, most: usize) -> Result<Option<usize>, TooDeep> {
+        widely!(blocks(self, bytes, before, most) as wide_blocks)
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2,popcnt")]
+    fn wide_blocks(&mut self, bytes: &[u8], before: usize, most: usize) -> Result<Option<usize>, TooDeep> {
+        self.blocks::<true>(bytes, before, most)
+    }
+
+    #[inline(always)]
+    fn blocks<const WIDE: bool>(&mut self, bytes: &[u8], before: usize, most: usize) -> Result<Option<usize>, TooDeep> {
         let (blocks, rest) = bytes.as_chunks::<BLOCK>();
         for (index, block) in blocks.iter().enumerate() {
-            if let Some(length) = self.block(block, most)? {
+            if let Some(length) = self.block::<WIDE>(block, before + index * BLOCK, most)? {
                 return Ok(Some(index * BLOCK + length));
             }
         }
-        Ok(self.bytes(rest, most)?.map(|length| blocks.len() * BLOCK + length))
+        let length = self.bytes(rest, before + blocks.len() * BLOCK, most)?;
+        Ok(length.map(|length| blocks.len() * BLOCK + length))
     }
 
-    /// A block at once, if no bracket in it closes the text and no byte in it is escaped.
-    fn block(&mut self, block: &[u8; BLOCK], most: usize) -> Result<Option<usize>, TooDeep> {
-        let Marks { quotes, backslashes, opening, closing } = Marks::of(block);
+    /// A block at once, unless a byte in it is escaped.
+    #[inline(always)]
+    fn block<const WIDE: bool>(
+        &mut self,
+        block: &[u8; BLOCK],
+        before: usize,
+        most: usize,
+    ) -> Result<Option<usize>, TooDeep> {
+        let Marks { quotes, backslashes, opening, closing } = Marks::of::<WIDE>(block);
         if backslashes != 0 || self.escaped {
-            return self.bytes(block, most);
+            return self.bytes(block, before, most);
         }
         let strings = before_and_at(quotes) ^ if self.in_string { u64::MAX } else { 0 };
         let (opening, closing) = (opening & !strings, closing & !strings);
         let (opened, closed) = (opening.count_ones() as usize, closing.count_ones() as usize);
-        if closed >= self.depth || self.depth + opened > most {
-            return self.bytes(block, most);
+        if closed + 1 < self.depth && self.depth + opened <= most {
+            self.depth = self.depth + opened - closed;
+        } else {
+            // It may get shallow or too deep in between.
+            let mut brackets = opening | closing;
+            while brackets != 0 {
+                let at = brackets.trailing_zeros() as usize;
+                if self.bracket(opening >> at & 1 != 0, before + at, most)? {
+                    self.in_string = false;
+                    return Ok(Some(at + 1));
+                }
+                brackets &= brackets - 1;
+            }
         }
-        self.depth = self.depth + opened - closed;
         self.in_string = strings >> (BLOCK - 1) != 0;
         Ok(None)
     }
 
     /// Byte by byte.
-    fn bytes(&mut self, bytes: &[u8], most: usize) -> Result<Option<usize>, TooDeep> {
+    fn bytes(&mut self, bytes: &[u8], before: usize, most: usize) -> Result<Option<usize>, TooDeep> {
         for (at, byte) in bytes.iter().enumerate() {
-            if self.escaped {
-                self.escaped = false;
-                continue;
-            }
             match byte {
+                _ if self.escaped => self.escaped = false,
                 b'"' => self.in_string = !self.in_string,
                 b'\\' if self.in_string => self.escaped = true,
-                b'{' | b'[' if !self.in_string => {
-                    self.depth += 1;
-                    if self.depth > most {
-                        return Err(TooDeep);
-                    }
-                }
-                b'}' | b']' if !self.in_string => {
-                    self.depth -= 1;
-                    if self.depth == 0 {
-                        return Ok(Some(at + 1));
-                    }
+                b'{' | b'[' | b'}' | b']'
+                    if !self.in_string && self.bracket(matches!(byte, b'{' | b'['), before + at, most)? =>
+                {
+                    return Ok(Some(at + 1));
                 }
                 _ => {}
             }
         }
         Ok(None)
+    }
+
+    /// One bracket; tells whether it closes the text.
+    #[inline(always)]
+    fn bracket(&mut self, opens: bool, at: usize, most: usize) -> Result<bool, TooDeep> {
+        if opens {
+            if self.depth == 1 {
+                self.inner = at..at;
+            }
+            self.depth += 1;
+            if self.depth > most {
+                return Err(TooDeep);
+            }
+        } else {
+            self.depth -= 1;
+            if self.depth == 1 {
+                self.inner.end = at + 1;
+            }
+        }
+        Ok(self.depth == 0)
     }
 }
 
@@ -223,7 +282,7 @@ mod tests {
         for piece in pieces {
             framer.space().extend_from_slice(piece);
             while let Some(text) = framer.next_text()? {
-                texts.push(String::from_utf8_lossy(text).into_owned());
+                texts.push(String::from_utf8_lossy(text.bytes).into_owned());
             }
         }
         framer.finish().map(|()| texts)
@@ -250,6 +309,30 @@ mod tests {
             for second in first..stream.len() {
                 let pieces = [&stream[..first], &stream[first..second], &stream[second..]];
                 assert_eq!(cut(&pieces, Limits::default()).unwrap(), whole, "cut at {first} and {second}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_last_part_inside_is_found_on_the_way_wherever_the_stream_is_cut() {
+        let rows = r#"{"a\\\"]}":["map",[["k","v"]]]},"#.repeat(9);
+        let part = format!(r#"[{rows}{{}}]"#);
+        for (text, part) in [
+            (format!(r#"{{"id":[1],"result":{part},"error":null}}"#), &*part),
+            (format!(r#"{{"params":{part}}}"#), &*part),
+            (r#"{"id":1,"result":"[]"}"#.to_owned(), ""),
+        ] {
+            let stream = format!("{{\"x\":[]}}{text}");
+            for cut in 0..stream.len() {
+                let mut framer = Framer::default();
+                let mut found = Vec::new();
+                for piece in [&stream[..cut], &stream[cut..]] {
+                    framer.space().extend_from_slice(piece.as_bytes());
+                    while let Some(Text { bytes, inner }) = framer.next_text().unwrap() {
+                        found.push(String::from_utf8(bytes[inner].to_vec()).unwrap());
+                    }
+                }
+                assert_eq!(found, ["[]", part], "cut at {cut}");
             }
         }
     }

@@ -7,6 +7,7 @@
 //! serde_json, so that there is one opinion of what it means. Tests compare both readers on texts of all kinds.
 
 use std::fmt;
+use std::ops::Range;
 
 use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, IgnoredAny, Visitor};
 use serde::ser::{self, Serialize, Serializer};
@@ -63,6 +64,14 @@ pub fn from_str_seed<'de, S: DeserializeSeed<'de>>(text: &'de str, seed: S) -> R
     Ok(value)
 }
 
+/// Reads a whole text of which one part has been found before, so that it need not be looked for again.
+pub(super) fn from_str_with<'de, T: Deserialize<'de>>(text: &'de str, known: Range<usize>) -> Result<T, Error> {
+    let mut reader = Reader { known, ..Reader::new(text) };
+    let value = T::deserialize(&mut reader).map_err(|error| reader.place(error))?;
+    reader.finish()?;
+    Ok(value)
+}
+
 /// Reads a whole text into a type that borrows its strings, `&str`, from the text, or from `unescaped` those few that
 /// stand there with escapes.
 pub fn borrow_str<'de, T: Deserialize<'de>>(text: &'de str, unescaped: &'de Unescaped) -> Result<T, Error> {
@@ -87,6 +96,8 @@ impl fmt::Debug for Unescaped {
 pub struct Reader<'de> {
     text: &'de str,
     unescaped: Option<&'de Unescaped>,
+    /// Where a part begins and ends that was cut out already.
+    known: Range<usize>,
     at: usize,
     depth: u8,
 }
@@ -96,7 +107,7 @@ type Result<T, E = Error> = std::result::Result<T, E>;
 impl<'de> Reader<'de> {
     /// A reader at the beginning of a text.
     pub fn new(text: &'de str) -> Self {
-        Reader { text, unescaped: None, at: 0, depth: 0 }
+        Reader { text, unescaped: None, known: 0..0, at: 0, depth: 0 }
     }
 
     /// To be asked after the value: nothing but white space may follow it.
@@ -149,6 +160,14 @@ impl<'de> Reader<'de> {
         self.byte()
     }
 
+    /// Goes over two bytes, if they stand here without blanks, as a server writes them.
+    #[inline(always)]
+    fn skip(&mut self, bytes: [u8; 2]) -> bool {
+        let found = self.text.as_bytes()[self.at..].first_chunk() == Some(&bytes);
+        self.at += if found { 2 } else { 0 };
+        found
+    }
+
     #[inline(always)]
     fn expect(&mut self, byte: u8, name: &str) -> Result<()> {
         if self.peek() == Some(byte) {
@@ -179,19 +198,25 @@ impl<'de> Reader<'de> {
     /// The string that begins here, at its opening quote.
     #[inline(always)]
     fn string(&mut self) -> Result<Text<'de>> {
-        let start = self.at + 1;
+        self.string_from(self.at + 1)
+    }
+
+    /// The string after an opening quote.
+    #[inline(always)]
+    fn string_from(&mut self, start: usize) -> Result<Text<'de>> {
         let end = plain_end(self.text.as_bytes(), start);
         if self.text.as_bytes().get(end) == Some(&b'"') {
             self.at = end + 1;
-            // A quote is on a boundary between characters, so this is never `None`.
-            return Ok(Text::Plain(self.text.get(start..end).unwrap_or_default()));
+            // SAFETY: both ends are beside a quote, and so on boundaries between characters, in this order. To check
+            // that again costs some ten instructions for every string, of fifty.
+            return Ok(Text::Plain(unsafe { self.text.get_unchecked(start..end) }));
         }
-        self.string_with_escapes(end)
+        self.string_with_escapes(start, end)
     }
 
     /// `at` is a backslash, a control character or the end of the text.
     #[cold]
-    fn string_with_escapes(&mut self, mut at: usize) -> Result<Text<'de>> {
+    fn string_with_escapes(&mut self, start: usize, mut at: usize) -> Result<Text<'de>> {
         let bytes = self.text.as_bytes();
         loop {
             match bytes.get(at) {
@@ -207,7 +232,7 @@ impl<'de> Reader<'de> {
                 }
             }
         }
-        let literal = self.text.get(self.at..=at).unwrap_or_default();
+        let literal = self.text.get(start - 1..=at).unwrap_or_default();
         let text = serde_json::from_str(literal).map_err(|error| self.error(error))?;
         self.at = at + 1;
         Ok(Text::Unescaped(text))
@@ -215,7 +240,12 @@ impl<'de> Reader<'de> {
 
     #[inline(always)]
     fn visit_string<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value> {
-        match self.string()? {
+        self.visit_string_from(self.at + 1, visitor)
+    }
+
+    #[inline(always)]
+    fn visit_string_from<V: Visitor<'de>>(&mut self, start: usize, visitor: V) -> Result<V::Value> {
+        match self.string_from(start)? {
             Text::Plain(text) => visitor.visit_borrowed_str(text),
             Text::Unescaped(text) => match self.unescaped {
                 Some(unescaped) => visitor.visit_borrowed_str(unescaped.0.alloc(text)),
@@ -270,8 +300,9 @@ impl<'de> Reader<'de> {
             Some(b'"') => {
                 self.string()?;
             }
+            Some(_) if start == self.known.start => self.at = self.known.end,
             Some(b'{' | b'[') => {
-                let end = Scan::default().advance(&self.text.as_bytes()[start..], usize::MAX);
+                let end = Scan::default().advance(&self.text.as_bytes()[start..], 0, usize::MAX);
                 let Ok(Some(length)) = end else {
                     self.at = self.text.len();
                     return Err(self.unexpected("a closing bracket"));
@@ -304,6 +335,20 @@ impl<'de> Reader<'de> {
     }
 
     #[inline(always)]
+    fn visit_pairs<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value> {
+        const BEGIN: &[u8] = b"[\"map\",[";
+        if self.peek().is_none() || !self.text.as_bytes()[self.at..].starts_with(BEGIN) {
+            // Written with blanks, or no map at all.
+            return self.deserialize_any(visitor);
+        }
+        self.at += BEGIN.len();
+        let mut pairs = MapPairs { reader: self, first: true };
+        let value = visitor.visit_map(&mut pairs)?;
+        self.expect(b']', "the end of a map")?;
+        Ok(value)
+    }
+
+    #[inline(always)]
     fn visit_object<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value> {
         self.enter()?;
         let mut members = Members { reader: self, first: true, ended: false };
@@ -326,6 +371,9 @@ pub struct OwnedPart(Box<str>);
 
 /// By this name the types that are parts ask the reader to cut them out.
 const PART: &str = "ovs_plugin::ovsdb::json::Part";
+
+/// By this name a type asks for a map as OVSDB writes it, `["map",[[key,value],…]]`, to be read as one.
+pub(super) const MAP: &str = "ovs_plugin::ovsdb::json::MAP";
 
 impl<'a> Part<'a> {
     /// A result of nothing.
@@ -480,6 +528,11 @@ impl<'de> de::MapAccess<'de> for Members<'_, 'de> {
 
     #[inline(always)]
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>> {
+        let bytes = self.reader.text.as_bytes();
+        let at = self.reader.at;
+        if !self.first && !self.ended && bytes[at..].first_chunk() == Some(b",\"") {
+            return seed.deserialize(Key { start: at + 2, reader: self.reader }).map(Some);
+        }
         if self.ended {
             return Ok(None);
         }
@@ -495,7 +548,7 @@ impl<'de> de::MapAccess<'de> for Members<'_, 'de> {
         }
         self.first = false;
         match self.reader.peek() {
-            Some(b'"') => seed.deserialize(Key(self.reader)).map(Some),
+            Some(b'"') => seed.deserialize(Key { start: self.reader.at + 1, reader: self.reader }).map(Some),
             _ => Err(self.reader.unexpected("the name of a member")),
         }
     }
@@ -507,15 +560,55 @@ impl<'de> de::MapAccess<'de> for Members<'_, 'de> {
     }
 }
 
+/// The pairs of a map, one after the other, with the bracket that closes them.
+struct MapPairs<'r, 'de> {
+    reader: &'r mut Reader<'de>,
+    first: bool,
+}
+
+impl<'de> de::MapAccess<'de> for MapPairs<'_, 'de> {
+    type Error = Error;
+
+    #[inline(always)]
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>> {
+        if self.first || !self.reader.skip(*b",[") {
+            match self.reader.peek() {
+                Some(b']') => {
+                    self.reader.at += 1;
+                    return Ok(None);
+                }
+                Some(b',') if !self.first => self.reader.at += 1,
+                Some(_) if self.first => {}
+                _ => return Err(self.reader.unexpected("',' or the end of the pairs")),
+            }
+            self.first = false;
+            self.reader.expect(b'[', "a pair of key and value")?;
+        }
+        seed.deserialize(&mut *self.reader).map(Some)
+    }
+
+    #[inline(always)]
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value> {
+        self.reader.expect(b',', "',' between key and value")?;
+        let value = seed.deserialize(&mut *self.reader)?;
+        self.reader.expect(b']', "the end of a pair")?;
+        Ok(value)
+    }
+}
+
 /// The name of a member: always a string.
-struct Key<'r, 'de>(&'r mut Reader<'de>);
+struct Key<'r, 'de> {
+    reader: &'r mut Reader<'de>,
+    /// After its opening quote.
+    start: usize,
+}
 
 impl<'de> Deserializer<'de> for Key<'_, 'de> {
     type Error = Error;
 
     #[inline(always)]
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
-        self.0.visit_string(visitor)
+        self.reader.visit_string_from(self.start, visitor)
     }
 
     #[inline(always)]
@@ -535,7 +628,8 @@ impl<'de> Deserializer<'de> for Key<'_, 'de> {
         _: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value> {
-        visitor.visit_enum(Variant { reader: self.0, wrapped: false })
+        self.reader.at = self.start - 1;
+        visitor.visit_enum(Variant { reader: self.reader, wrapped: false })
     }
 
     serde::forward_to_deserialize_any! {
@@ -629,6 +723,7 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
     fn deserialize_newtype_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Result<V::Value> {
         match name {
             PART => visitor.visit_borrowed_str(self.part()?),
+            MAP => self.visit_pairs(visitor),
             _ => visitor.visit_newtype_struct(self),
         }
     }
@@ -713,5 +808,221 @@ impl<'de> de::VariantAccess<'de> for Variant<'_, 'de> {
 
     fn struct_variant<V: Visitor<'de>>(self, _: &'static [&'static str], visitor: V) -> Result<V::Value> {
         Deserializer::deserialize_map(self.content()?.reader, visitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    /// What both readers have to say of a text.
+    fn agreed(text: &str) -> Option<Value> {
+        let theirs = serde_json::from_str::<Value>(text);
+        let ours = from_str::<Value>(text);
+        match (ours, theirs) {
+            (Ok(ours), Ok(theirs)) => {
+                assert_eq!(ours, theirs, "{text}");
+                assert!(from_str::<IgnoredAny>(text).is_ok(), "{text}");
+                Some(ours)
+            }
+            (Err(_), Err(_)) => {
+                assert!(from_str::<IgnoredAny>(text).is_err(), "{text}");
+                None
+            }
+            (ours, theirs) => panic!("{text}: ours {ours:?}, serde_json's {theirs:?}"),
+        }
+    }
+
+    #[test]
+    fn numbers_are_what_serde_json_takes_them_for() {
+        for number in [
+            "0",
+            "-0",
+            "7",
+            "-7",
+            "01",
+            "-01",
+            "00",
+            "-",
+            "+1",
+            "1.",
+            ".5",
+            "1.5",
+            "-1.5e3",
+            "1e",
+            "1e5",
+            "1E-5",
+            "--1",
+            "999999999999999999",
+            "1000000000000000000",
+            "9223372036854775807",
+            "9223372036854775808",
+            "-9223372036854775808",
+            "-9223372036854775809",
+            "18446744073709551615",
+            "18446744073709551616",
+            "1-2",
+            "1e400",
+            "0.1",
+            "123456789012345678901234567890",
+            "-999999999999999999",
+        ] {
+            for text in [number.to_owned(), format!("[{number}]"), format!("{{\"a\": {number} }}")] {
+                agreed(&text);
+            }
+        }
+    }
+
+    #[test]
+    fn strings_are_what_serde_json_takes_them_for() {
+        for string in [
+            "",
+            "a",
+            "é",
+            "\\n",
+            "\\u0041",
+            "\\ud83d\\ude00",
+            "\\ud83d",
+            "\\x",
+            "\\",
+            "\n",
+            "\u{7f}",
+            "\u{1f}",
+            "\\\"",
+            "\\\\",
+            "fifteen bytes..",
+            "sixteen bytes...",
+            "seventeen bytes..",
+            "a long string with an é and a \\\" in it, and 😀",
+        ] {
+            for text in [format!("\"{string}\""), format!("[\"{string}\", \"{string}\"]"), format!("\"{string}")] {
+                agreed(&text);
+            }
+        }
+    }
+
+    #[test]
+    fn nesting_has_the_same_limit() {
+        for depth in [127, 128, 129] {
+            let text = "[".repeat(depth) + &"]".repeat(depth);
+            assert_eq!(from_str::<IgnoredAny>(&text).is_ok(), depth <= 128);
+        }
+        agreed(&("[".repeat(100) + &"]".repeat(100)));
+    }
+
+    #[derive(Debug, PartialEq, serde::Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    enum Kind {
+        Unit,
+        One(i64),
+        Two(bool, String),
+        Named { a: Option<char> },
+    }
+
+    #[test]
+    fn variants_come_as_words_and_as_objects() {
+        for text in [
+            r#""unit""#,
+            r#"{"unit":null}"#,
+            r#"{"one":5}"#,
+            r#"{"two":[true,"x"]}"#,
+            r#"{"named":{"a":"y"}}"#,
+            r#"{ "named" : { "a" : null } }"#,
+            r#""one""#,
+            r#"{"one":5,"two":1}"#,
+            "{}",
+            r#"{"unit":1}"#,
+            r#"{"other":1}"#,
+            r#"{"two":[true]}"#,
+            r#"{"two":[true,"x",1]}"#,
+        ] {
+            match (from_str::<Kind>(text), serde_json::from_str::<Kind>(text)) {
+                (Ok(ours), Ok(theirs)) => assert_eq!(ours, theirs),
+                (Err(_), Err(_)) => {}
+                (ours, theirs) => panic!("{text}: ours {ours:?}, serde_json's {theirs:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn strings_are_borrowed_and_those_with_escapes_too() {
+        let text = String::from(r#"{"plain":"\"quoted\"","b":"as it is"}"#);
+        let unescaped = Unescaped::default();
+        let members: std::collections::BTreeMap<&str, &str> = borrow_str(&text, &unescaped).unwrap();
+        assert_eq!(members["plain"], "\"quoted\"");
+        assert!(text.as_bytes().as_ptr_range().contains(&members["b"].as_ptr()));
+        assert!(from_str::<std::collections::BTreeMap<&str, &str>>(&text).is_err(), "nowhere to put it");
+    }
+
+    #[test]
+    fn an_error_names_its_place() {
+        assert_eq!(
+            from_str::<Value>("{\"a\":[1,x]}").unwrap_err().to_string(),
+            "'x' where a value was expected at byte 8"
+        );
+        let error = from_str::<Vec<bool>>("[true,5]").unwrap_err().to_string();
+        assert_eq!(error, "invalid type: integer `5`, expected a boolean at byte 7");
+    }
+
+    #[test]
+    fn parts_are_cut_out_by_either_reader() {
+        let text = r#"{"a" : [1, {"b":"]"}] ,"c":"x\"]","d":-1.5e3,"e":null}"#;
+        type Parts<'a> = std::collections::BTreeMap<&'a str, Option<Part<'a>>>;
+        let ours: Parts<'_> = from_str(text).unwrap();
+        let theirs: Parts<'_> = serde_json::from_str(text).unwrap();
+        assert_eq!(ours, theirs);
+        assert_eq!(ours["a"].unwrap().get(), r#"[1, {"b":"]"}]"#);
+        assert_eq!(ours["e"], None);
+        let ours: Vec<OwnedPart> = from_str("[{}, 7]").unwrap();
+        assert_eq!(ours, serde_json::from_str::<Vec<OwnedPart>>("[{}, 7]").unwrap());
+        assert_eq!(serde_json::to_string(&Part("[1]")).unwrap(), "[1]");
+        assert!(serde_json::to_string(&Part("[1")).is_err(), "what is no JSON is never sent");
+    }
+
+    fn any_json() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Into::into),
+            any::<i64>().prop_map(Into::into),
+            any::<u64>().prop_map(Into::into),
+            any::<f64>().prop_map(Into::into),
+            any::<String>().prop_map(Into::into),
+            "[ -~]{0,40}".prop_map(Into::into),
+        ];
+        leaf.prop_recursive(4, 32, 5, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..5).prop_map(Into::into),
+                prop::collection::hash_map(any::<String>(), inner, 0..5)
+                    .prop_map(|members| Value::Object(members.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn any_json_is_read_as_serde_json_reads_it(json in any_json()) {
+            prop_assert_eq!(agreed(&json.to_string()), Some(json.clone()));
+            prop_assert_eq!(agreed(&serde_json::to_string_pretty(&json).unwrap()), Some(json));
+        }
+
+        #[test]
+        fn damaged_json_is_judged_as_serde_json_judges_it(
+            json in any_json(),
+            place in any::<prop::sample::Index>(),
+            damage in "[\\[\\]{}\",:\\\\0-9eE.+ a\n-]{0,2}",
+        ) {
+            let mut characters: Vec<char> = json.to_string().chars().collect();
+            let place = place.index(characters.len());
+            characters.splice(place..=place, damage.chars());
+            agreed(&characters.into_iter().collect::<String>());
+        }
+
+        #[test]
+        fn any_text_is_judged_as_serde_json_judges_it(text in "[\\[\\]{}\",:\\\\0-9eE.+ nulltrefas-]{0,40}") {
+            agreed(&text);
+            let _ = from_str::<Part<'_>>(&text);
+        }
     }
 }

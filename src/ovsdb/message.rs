@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 
 use super::error::ServerError;
+use super::frame::Text;
 use super::json::{self, Part};
 use serde::{Deserialize, Serialize};
 
@@ -69,8 +70,9 @@ struct Envelope<'a> {
 
 impl<'a> Message<'a> {
     /// Reads one text, as [`super::frame::Framer`] cuts it.
-    pub fn parse(text: &'a [u8]) -> Result<Self, MessageError> {
-        let Envelope { id, method, params, result, error } = json::from_str(std::str::from_utf8(text)?)?;
+    pub fn parse(text: impl Into<Text<'a>>) -> Result<Self, MessageError> {
+        let Text { bytes, inner } = text.into();
+        let Envelope { id, method, params, result, error } = json::from_str_with(std::str::from_utf8(bytes)?, inner)?;
         match (method, id) {
             (Some(method), Some(id)) => Ok(Message::Request { id, method, params }),
             (Some(method), None) => Ok(Message::Notification { method, params }),
@@ -146,17 +148,17 @@ mod tests {
 
     #[test]
     fn requests_and_notifications_differ_by_their_id() {
-        let echo = Message::parse(br#"{"id":"echo","method":"echo","params":[]}"#).unwrap();
+        let echo = Message::parse(&br#"{"id":"echo","method":"echo","params":[]}"#[..]).unwrap();
         assert!(matches!(echo, Message::Request { id, .. } if id.get() == "\"echo\""));
-        let update = Message::parse(br#"{"id":null,"method":"update2","params":["m",{}]}"#).unwrap();
+        let update = Message::parse(&br#"{"id":null,"method":"update2","params":["m",{}]}"#[..]).unwrap();
         assert!(matches!(update, Message::Notification { method, .. } if method == "update2"));
     }
 
     #[test]
     fn nonsense_is_refused() {
-        assert!(Message::parse(b"{}").is_err());
-        assert!(Message::parse(b"{\"method\":7}").is_err());
-        assert!(Message::parse(b"{\"id\":1,}").is_err());
-        assert!(Message::parse(b"{\"id\":1,\"error\":[]}").is_err());
+        assert!(Message::parse(&b"{}"[..]).is_err());
+        assert!(Message::parse(&b"{\"method\":7}"[..]).is_err());
+        assert!(Message::parse(&b"{\"id\":1,}"[..]).is_err());
+        assert!(Message::parse(&b"{\"id\":1,\"error\":[]}"[..]).is_err());
     }
 }

@@ -1,11 +1,13 @@
 //! Monitors: asking to be told of changes, and reading what is told (RFC 7047 section 4.1.5, ovsdb-server(7)).
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::future::poll_fn;
+use std::marker::PhantomData;
 use std::sync::Arc;
 
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::de::{DeserializeOwned, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use tokio::sync::mpsc;
 
 use super::connection::Shared;
@@ -63,19 +65,63 @@ pub struct RowUpdate {
     pub new: Option<Row>,
 }
 
-/// A change as `monitor_cond` and `monitor_cond_since` tell it. Columns with default values are left out.
+/// A change as `monitor_cond` and `monitor_cond_since` tell it. Columns with default values are left out, so a typed
+/// `R` needs defaults for its fields.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum RowUpdate2 {
+pub enum RowUpdate2<R = Row> {
     /// A row that was there when the monitor began.
-    Initial(Row),
+    Initial(R),
     /// A new row.
-    Insert(Row),
+    Insert(R),
     /// Differences: a new value for a column of one value, a symmetric difference for a set, and for a map the pairs
     /// that changed (a pair with its old value has been removed).
-    Modify(Row),
+    Modify(R),
     /// The row is gone.
     Delete,
+}
+
+/// The rows of one table in the order in which they were told, put into a collection one by one as they are read.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Rows<R, C = Vec<(PlainUuid, R)>>(pub C, PhantomData<R>);
+
+impl<'de, R, C> Deserialize<'de> for Rows<R, C>
+where
+    R: Deserialize<'de>,
+    C: Default + Extend<(PlainUuid, R)>,
+{
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct RowsVisitor<R, C>(PhantomData<(R, C)>);
+
+        impl<'de, R: Deserialize<'de>, C: Default + Extend<(PlainUuid, R)>> Visitor<'de> for RowsVisitor<R, C> {
+            type Value = Rows<R, C>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("rows by their identities")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut collection = C::default();
+                let mut failed = None;
+                collection.extend(std::iter::from_fn(|| {
+                    let entry = map.next_key().and_then(|key| match key {
+                        Some(key) => map.next_value().map(|row| Some((key, row))),
+                        None => Ok(None),
+                    });
+                    entry.unwrap_or_else(|error| {
+                        failed = Some(error);
+                        None
+                    })
+                }));
+                match failed {
+                    None => Ok(Rows(collection, PhantomData)),
+                    Some(error) => Err(error),
+                }
+            }
+        }
+
+        deserializer.deserialize_map(RowsVisitor(PhantomData))
+    }
 }
 
 /// The first answer of `monitor_cond_since`.
@@ -117,12 +163,8 @@ impl<T> Updates<T> {
     /// The next notification; `None` once the connection is gone.
     pub async fn next(&mut self) -> Option<Update<T>> {
         poll_fn(|context| {
-            let mut update = self.receiver.poll_recv(context);
-            // Until nothing more is there: only then does the next sleep end with what comes.
-            while update.is_pending() && self.shared.serve() {
-                update = self.receiver.poll_recv(context);
-            }
-            update
+            let update = self.receiver.poll_recv(context);
+            if update.is_pending() && self.shared.serve() { self.receiver.poll_recv(context) } else { update }
         })
         .await
     }

@@ -5,7 +5,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::marker::PhantomData;
 
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{self, IntoDeserializer, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::value::{Atom, Uuid, Value};
@@ -56,7 +59,7 @@ pub struct ColumnSchema {
 
 /// `<type>`: a scalar, a set or a map.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(from = "TypeSpelling")]
+#[serde(from = "Spelling<FullType>")]
 pub struct ColumnType {
     /// The elements of a set, the keys of a map, or the scalar.
     pub key: BaseType,
@@ -70,7 +73,7 @@ pub struct ColumnType {
 
 /// `<base-type>`: an atomic type and its constraints.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(from = "BaseSpelling")]
+#[serde(from = "Spelling<FullBase>")]
 pub struct BaseType {
     /// The kind of atom.
     pub atomic: AtomicType,
@@ -273,11 +276,36 @@ fn one() -> u64 {
 }
 
 /// A type as the schema spells it: `"string"`, or an object when there is more to say.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum TypeSpelling {
+///
+/// Not an untagged enum of serde, which would copy each object to look at it twice: the schema of Open vSwitch has
+/// hundreds of them.
+enum Spelling<F> {
     Atomic(AtomicType),
-    Full(Box<FullType>),
+    Full(F),
+}
+
+impl<'de, F: Deserialize<'de>> Deserialize<'de> for Spelling<F> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct SpellingVisitor<F>(PhantomData<F>);
+
+        impl<'de, F: Deserialize<'de>> Visitor<'de> for SpellingVisitor<F> {
+            type Value = Spelling<F>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("the name of an atomic type, or an object")
+            }
+
+            fn visit_str<E: de::Error>(self, name: &str) -> Result<Spelling<F>, E> {
+                AtomicType::deserialize(name.into_deserializer()).map(Spelling::Atomic)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<Spelling<F>, A::Error> {
+                F::deserialize(MapAccessDeserializer::new(members)).map(Spelling::Full)
+            }
+        }
+
+        deserializer.deserialize_any(SpellingVisitor(PhantomData))
+    }
 }
 
 #[derive(Deserialize)]
@@ -290,14 +318,11 @@ struct FullType {
     max: Maximum,
 }
 
-impl From<TypeSpelling> for ColumnType {
-    fn from(spelling: TypeSpelling) -> Self {
+impl From<Spelling<FullType>> for ColumnType {
+    fn from(spelling: Spelling<FullType>) -> Self {
         match spelling {
-            TypeSpelling::Atomic(atomic) => ColumnType { key: atomic.into(), value: None, min: 1, max: Some(1) },
-            TypeSpelling::Full(full) => {
-                let FullType { key, value, min, max } = *full;
-                ColumnType { key, value, min, max: max.0 }
-            }
+            Spelling::Atomic(atomic) => ColumnType { key: atomic.into(), value: None, min: 1, max: Some(1) },
+            Spelling::Full(FullType { key, value, min, max }) => ColumnType { key, value, min, max: max.0 },
         }
     }
 }
@@ -313,32 +338,36 @@ impl Default for Maximum {
 
 impl<'de> Deserialize<'de> for Maximum {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged, expecting = "expected an integer or \"unlimited\"")]
-        enum Spelling {
-            Number(u64),
-            Word(Unlimited),
+        struct MaximumVisitor;
+
+        impl Visitor<'_> for MaximumVisitor {
+            type Value = Maximum;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an integer or \"unlimited\"")
+            }
+
+            fn visit_u64<E: de::Error>(self, number: u64) -> Result<Maximum, E> {
+                Ok(Maximum(Some(number)))
+            }
+
+            fn visit_i64<E: de::Error>(self, number: i64) -> Result<Maximum, E> {
+                let maximum = u64::try_from(number);
+                maximum
+                    .map(|maximum| Maximum(Some(maximum)))
+                    .map_err(|_| de::Error::invalid_value(de::Unexpected::Signed(number), &self))
+            }
+
+            fn visit_str<E: de::Error>(self, word: &str) -> Result<Maximum, E> {
+                match word {
+                    "unlimited" => Ok(Maximum(None)),
+                    other => Err(de::Error::invalid_value(de::Unexpected::Str(other), &self)),
+                }
+            }
         }
 
-        #[derive(Deserialize)]
-        #[serde(rename_all = "lowercase")]
-        enum Unlimited {
-            Unlimited,
-        }
-
-        Ok(Maximum(match Spelling::deserialize(deserializer)? {
-            Spelling::Number(number) => Some(number),
-            Spelling::Word(Unlimited::Unlimited) => None,
-        }))
+        deserializer.deserialize_any(MaximumVisitor)
     }
-}
-
-/// A base type as the schema spells it: `"string"`, or an object when there is more to say.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum BaseSpelling {
-    Atomic(AtomicType),
-    Full(Box<FullBase>),
 }
 
 #[derive(Deserialize)]
@@ -374,11 +403,11 @@ impl From<AtomicType> for BaseType {
     }
 }
 
-impl From<BaseSpelling> for BaseType {
-    fn from(spelling: BaseSpelling) -> Self {
+impl From<Spelling<FullBase>> for BaseType {
+    fn from(spelling: Spelling<FullBase>) -> Self {
         let full = match spelling {
-            BaseSpelling::Atomic(atomic) => return atomic.into(),
-            BaseSpelling::Full(full) => full,
+            Spelling::Atomic(atomic) => return atomic.into(),
+            Spelling::Full(full) => full,
         };
         let atom = |atom: &Atom| match atom {
             // The wire does not tell 1.0 from 1.

@@ -17,9 +17,28 @@ pub(super) struct Marks {
     pub(super) closing: u64,
 }
 
+/// Runs a function that is made of [`Marks::of`], compiled for a newer processor where there is one.
+macro_rules! widely {
+    ($function:ident($($argument:expr),*) as $wide:ident) => {{
+        #[cfg(target_arch = "x86_64")]
+        if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("popcnt") {
+            // SAFETY: this processor has what the function is compiled for.
+            return unsafe { Self::$wide($($argument),*) };
+        }
+        Self::$function::<false>($($argument),*)
+    }};
+}
+pub(super) use widely;
+
 impl Marks {
+    /// `WIDE` promises that the caller is compiled for AVX2.
     #[inline(always)]
-    pub(super) fn of(block: &[u8; BLOCK]) -> Self {
+    pub(super) fn of<const WIDE: bool>(block: &[u8; BLOCK]) -> Self {
+        #[cfg(target_arch = "x86_64")]
+        if WIDE {
+            // SAFETY: as promised.
+            return unsafe { vectors::wide_marks(block) };
+        }
         #[cfg(target_arch = "x86_64")]
         return vectors::marks(block);
         #[cfg(not(target_arch = "x86_64"))]
@@ -40,6 +59,7 @@ pub(super) fn string_ends(bytes: &[u8; 16]) -> u32 {
 mod vectors {
     use std::arch::x86_64::{
         __m128i, _mm_cmpeq_epi8, _mm_loadu_si128, _mm_min_epu8, _mm_movemask_epi8, _mm_or_si128, _mm_set1_epi8,
+        _mm256_cmpeq_epi8, _mm256_loadu_si256, _mm256_movemask_epi8, _mm256_or_si256, _mm256_set1_epi8,
     };
 
     use super::{BLOCK, Marks};
@@ -81,6 +101,23 @@ mod vectors {
             marks.backslashes |= place(equal(bytes, b'\\'));
             marks.opening |= place(equal(folded, b'{'));
             marks.closing |= place(equal(folded, b'}'));
+        }
+        marks
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    pub(super) fn wide_marks(block: &[u8; BLOCK]) -> Marks {
+        let mut marks = Marks::default();
+        for (index, bytes) in block.as_chunks::<32>().0.iter().enumerate() {
+            // SAFETY: 32 bytes are read, at any alignment.
+            let bytes = unsafe { _mm256_loadu_si256(bytes.as_ptr().cast()) };
+            let folded = _mm256_or_si256(bytes, _mm256_set1_epi8(0x20));
+            let place = |mask| u64::from(_mm256_movemask_epi8(mask) as u32) << (index * 32);
+            marks.quotes |= place(_mm256_cmpeq_epi8(bytes, _mm256_set1_epi8(b'"' as i8)));
+            marks.backslashes |= place(_mm256_cmpeq_epi8(bytes, _mm256_set1_epi8(b'\\' as i8)));
+            marks.opening |= place(_mm256_cmpeq_epi8(folded, _mm256_set1_epi8(b'{' as i8)));
+            marks.closing |= place(_mm256_cmpeq_epi8(folded, _mm256_set1_epi8(b'}' as i8)));
         }
         marks
     }
@@ -128,6 +165,10 @@ mod tests {
                 let mut block = [b'a'; BLOCK];
                 block[place] = byte;
                 assert_eq!(vectors::marks(&block), plain::marks(&block), "{byte:#x} at {place}");
+                if std::arch::is_x86_feature_detected!("avx2") {
+                    // SAFETY: there is AVX2.
+                    assert_eq!(unsafe { vectors::wide_marks(&block) }, plain::marks(&block), "{byte:#x} at {place}");
+                }
             }
             for place in 0..16 {
                 let mut bytes = [b'a'; 16];

@@ -14,7 +14,7 @@ use std::marker::PhantomData;
 use std::str::FromStr;
 
 use serde::de::value::SeqDeserializer;
-use serde::de::{self, Deserialize, Deserializer, IgnoredAny, SeqAccess, Visitor};
+use serde::de::{self, Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::ser::{Serialize, SerializeSeq, SerializeTuple, Serializer};
 use smallvec::SmallVec;
 
@@ -616,6 +616,7 @@ impl<K: Ord, V> Map<K, V> {
     }
 
     /// In order, and of equal keys only the last, as JSON has it.
+    #[inline(always)]
     fn from_pairs(mut pairs: Pairs<K, V>) -> Self {
         // The server sends them in order.
         if !pairs.is_sorted_by(|(one, _), (next, _)| one < next) {
@@ -628,7 +629,7 @@ impl<K: Ord, V> Map<K, V> {
                 same
             });
         }
-        Map(pairs.into_boxed_slice())
+        Map(exactly(pairs))
     }
 }
 
@@ -699,10 +700,23 @@ type Elements<T> = SmallVec<[T; 4]>;
 /// What a map is read into.
 type Pairs<K, V> = SmallVec<[(K, V); 4]>;
 
+/// Exactly as much memory as it takes, asked for once.
+#[inline(always)]
+fn exactly<T>(few: SmallVec<[T; 4]>) -> Box<[T]> {
+    match few.into_inner() {
+        Ok(four) => Box::new(four),
+        Err(few) if few.spilled() => few.into_boxed_slice(),
+        Err(mut few) => match (few.pop(), few.pop(), few.pop()) {
+            (Some(third), Some(second), Some(first)) => Box::new([first, second, third]),
+            (Some(second), Some(first), None) => Box::new([first, second]),
+            (only, ..) => only.into_iter().collect(),
+        },
+    }
+}
+
 /// What can become of a set: all of it, or its only element.
 trait Collection<T>: Sized {
     fn one(element: T) -> Self;
-    #[inline]
     fn many<'de, A: SeqAccess<'de>>(sequence: A) -> Result<Self, A::Error>
     where
         T: Deserialize<'de>;
@@ -722,7 +736,7 @@ impl<T> Collection<T> for Set<T> {
         while let Some(element) = sequence.next_element()? {
             elements.push(element);
         }
-        Ok(Set(elements.into_boxed_slice()))
+        Ok(Set(exactly(elements)))
     }
 }
 
@@ -855,6 +869,20 @@ where
                 f.write_str("[\"map\", [[key, value], …]]")
             }
 
+            #[inline(always)]
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Map<K, V>, A::Error> {
+                let mut pairs = Pairs::new();
+                while let Some(key) = map.next_key()? {
+                    pairs.push((key, map.next_value()?));
+                }
+                Ok(Map::from_pairs(pairs))
+            }
+
+            /// The reader is not ours: whatever it is, it has an array.
+            fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<Map<K, V>, D::Error> {
+                deserializer.deserialize_seq(self)
+            }
+
             #[inline]
             fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Map<K, V>, A::Error> {
                 match sequence.next_element()? {
@@ -912,7 +940,6 @@ where
             }
 
             #[inline(always)]
-            #[inline]
             fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<(K, V), A::Error> {
                 let missing = |length| move || de::Error::invalid_length(length, &"a key and a value");
                 let key = sequence.next_element_seed(PhantomData)?.ok_or_else(missing(0))?;
@@ -921,7 +948,7 @@ where
             }
         }
 
-        deserializer.deserialize_seq(MapVisitor(PhantomData))
+        deserializer.deserialize_newtype_struct(super::json::MAP, MapVisitor(PhantomData))
     }
 }
 

@@ -58,6 +58,18 @@ impl Unit<'_> {
         self.fetch(queries).await
     }
 
+    /// Asks for what a change of a port's settings needs: the port, then its bridge and its interfaces, rows whole.
+    pub async fn fetch_whole_port(&mut self, name: &str) -> Result<(), Error> {
+        self.fetch([Query::port(name).whole()]).await?;
+        let Some(row) = self.find_one(Query::port(name).whole()).await? else {
+            return Ok(());
+        };
+        let mut queries = vec![Query::includes(BRIDGE, "ports", row.reference())];
+        let interfaces = self.peek(&row, "interfaces").unwrap_or_else(Value::empty);
+        queries.extend(interfaces.uuids().map(|uuid| Query::row(INTERFACE, uuid).whole()));
+        self.fetch(queries).await
+    }
+
     /// The bridge that a person would say the port is on: a fake one if there is one for its tag.
     pub async fn bridge_of(&mut self, port: &Port) -> Result<Bridge, Error> {
         let real = Bridge { name: self.name(&port.bridge), row: port.bridge.clone(), fake: None };

@@ -60,6 +60,18 @@ impl Unit<'_> {
         Err(Error::NotFound(format!("no row \"{record}\" in table {table}")))
     }
 
+    /// Asks for the row that a name most likely stands for, if the table is called by its full name.
+    pub async fn fetch_record(&mut self, table: &str, record: &str) -> Result<(), Error> {
+        let is_name = !record.is_empty() && record != "." && record.parse::<Uuid>().is_err();
+        match table {
+            // Every schema has these tables.
+            BRIDGE | PORT | INTERFACE if is_name => {
+                self.fetch([Query::equals(table.to_owned(), "name", record).whole()]).await
+            }
+            _ => Ok(()),
+        }
+    }
+
     async fn named_record(&mut self, table: &str, record: &str) -> Result<Option<RowKey>, Error> {
         let name = || Name::from(table.to_owned());
         match name_rule(table) {

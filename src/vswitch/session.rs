@@ -15,7 +15,7 @@ use crate::ovsdb::operation::Row as Columns;
 use crate::ovsdb::schema::DatabaseSchema;
 use crate::ovsdb::transaction::{OperationResult, Transaction};
 use crate::ovsdb::value::Value;
-use crate::ovsdb::{CallError, Connection, Remote};
+use crate::ovsdb::{CallError, Connection, Remote, Reply};
 use crate::settings::Settings;
 
 /// A server that is coming up is asked again this often.
@@ -30,6 +30,8 @@ pub struct Session {
     database: Database,
     links: Option<Links>,
     schema: Option<Arc<DatabaseSchema>>,
+    /// A schema that is on its way.
+    schema_reply: Option<Reply<DatabaseSchema>>,
     /// What this command did to kernel devices, to be taken back should it fail.
     pub(super) done_to_links: Vec<LinkChange>,
 }
@@ -63,7 +65,15 @@ impl Session {
     }
 
     fn with(database: Database, settings: Settings, deadline: Deadline) -> Self {
-        Session { settings, deadline, database, links: None, schema: None, done_to_links: Vec::new() }
+        Session {
+            settings,
+            deadline,
+            database,
+            links: None,
+            schema: None,
+            schema_reply: None,
+            done_to_links: Vec::new(),
+        }
     }
 
     /// The connection, made when there is none. A server that is not there yet is waited for.
@@ -145,7 +155,10 @@ impl Session {
         }
         loop {
             let deadline = self.deadline.clone();
-            let reply = self.connection().await?.get_schema(DATABASE);
+            let reply = match self.schema_reply.take() {
+                Some(reply) => reply,
+                None => self.connection().await?.get_schema(DATABASE),
+            };
             let answer = deadline.limit(reply).await;
             match answer.map_err(|expired| Error::expired_before_commit(expired, "waiting for the schema"))? {
                 Ok(schema) => return Ok(self.schema.insert(Arc::new(schema)).clone()),
@@ -153,6 +166,15 @@ impl Session {
                 Err(error) => return Err(Error::reading(error)),
             }
         }
+    }
+
+    /// Asks for the schema without waiting for it, so that it comes along with what is asked next.
+    pub async fn expect_schema(&mut self) -> Result<(), Error> {
+        // A hub has it.
+        if self.hub().is_none() && self.schema.is_none() && self.schema_reply.is_none() {
+            self.schema_reply = Some(self.connection().await?.get_schema(DATABASE));
+        }
+        Ok(())
     }
 
     /// Whether ovs-vswitchd has applied what the database holds.

@@ -113,7 +113,16 @@ impl Unit<'_> {
         let mut lone = Vec::new();
         let mut selects = Transaction::new();
         for status in statuses.iter().filter(|status| status.r#type == "patch" && status.error.is_none()) {
-            let peer = self.touched.iter().filter(|key| key.table == INTERFACE && self.name(key) == status.name);
+            // What joins it may have been left alone.
+            let changed = |key: &RowKey| {
+                self.rows
+                    .get(key)
+                    .is_some_and(|row| ["type", "options"].iter().any(|&column| row.changes.contains_key(column)))
+            };
+            let peer = self
+                .touched
+                .iter()
+                .filter(|key| key.table == INTERFACE && self.name(key) == status.name && changed(key));
             let peer = peer.filter_map(|key| self.peek(key, "options")?.get_str("peer").map(str::to_owned)).next();
             let Some(peer) = peer else { continue };
             // One that comes with it needs no look.

@@ -403,8 +403,7 @@ fn a_signal_while_the_database_is_waited_for_is_answered() {
     assert_eq!(paused.ok("bridge-list", json!({})), json!(["br0"]));
 }
 
-/// With very few file descriptors, something fails at a different place for each number of them; at one of these,
-/// tokio panics.
+/// With very few file descriptors, something fails at a different place for each number of them.
 #[test]
 fn a_process_out_of_file_descriptors_answers_all_the_same() {
     let mut messages = Vec::new();
@@ -420,7 +419,6 @@ fn a_process_out_of_file_descriptors_answers_all_the_same() {
         messages.push(message);
     }
     assert!(messages.iter().any(|message| message.contains("Too many open files")), "{messages:#?}");
-    assert!(messages.iter().any(|message| message.contains("panicked")), "{messages:#?}");
 }
 
 // ---- a hostile or poor environment ----

@@ -170,7 +170,7 @@ fn what_somebody_else_has_just_committed_is_known() {
         let commands = Commands::new(&switch, "30");
         for round in 0..30 {
             let name = format!("br{round}");
-            let add = vec!["add-br", &name, "--", "set", "bridge", &name, "datapath_type=netdev"];
+            let add = ["add-br", &name, "--", "set", "bridge", &name, "datapath_type=netdev"];
             switch.vsctl(&[&["--no-wait"], &add[..]].concat());
             let refused = commands.call("bridge-add", json!({"bridge": name})).await.unwrap_err();
             assert!(matches!(refused, Error::Exists(_)), "{refused}");

@@ -78,7 +78,9 @@ impl Call {
     }
 }
 
-fn collect(mut pipe: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
+type Collecting = JoinHandle<Vec<u8>>;
+
+fn collect(mut pipe: impl Read + Send + 'static) -> Collecting {
     thread::spawn(move || {
         let mut bytes = Vec::new();
         let _ = pipe.read_to_end(&mut bytes);
@@ -92,7 +94,7 @@ pub struct Running {
     started: Instant,
     limit: Duration,
     /// What collects stdout and stderr.
-    output: Option<(JoinHandle<Vec<u8>>, JoinHandle<Vec<u8>>)>,
+    output: Option<(Collecting, Collecting)>,
 }
 
 impl Drop for Running {

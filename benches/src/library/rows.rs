@@ -26,38 +26,52 @@ pub const COLUMNS: &[&str] = &[
     "status",
 ];
 
-/// A row of Interface, typed.
-#[derive(Debug, Default, PartialEq, Deserialize)]
-#[serde(default)]
-pub struct Interface {
-    /// As the kernel calls it, usually.
-    pub name: String,
-    /// Empty for a device of the kernel.
-    pub r#type: String,
-    /// Of a tunnel, or a patch port's peer.
-    pub options: Map<String, String>,
-    /// What the manager of the container or virtual machine notes.
-    pub external_ids: Map<String, String>,
-    /// What was asked for.
+/// A row of Interface, typed; `S` is the kind of its strings.
+#[derive(Debug, PartialEq, Deserialize)]
+#[serde(default, bound(deserialize = "S: Deserialize<'de> + Default + Ord"))]
+pub struct Interface<S> {
+    pub name: S,
+    pub r#type: S,
+    pub options: Map<S, S>,
+    pub external_ids: Map<S, S>,
     pub mtu_request: Optional<i64>,
-    /// What was asked for.
     pub ofport_request: Optional<i64>,
-    /// The number by which OpenFlow knows it.
     pub ofport: Optional<i64>,
-    /// Why it does not work.
-    pub error: Optional<String>,
-    /// `up` or `down`.
-    pub admin_state: Optional<String>,
-    /// `up` or `down`.
-    pub link_state: Optional<String>,
-    /// Bytes.
+    pub error: Optional<S>,
+    pub admin_state: Optional<S>,
+    pub link_state: Optional<S>,
     pub mtu: Optional<i64>,
-    /// The hardware address.
-    pub mac_in_use: Optional<String>,
-    /// The kernel's number.
+    pub mac_in_use: Optional<S>,
     pub ifindex: Optional<i64>,
-    /// What the driver tells.
-    pub status: Map<String, String>,
+    pub status: Map<S, S>,
+}
+
+impl<S: Default> Default for Interface<S> {
+    fn default() -> Self {
+        Interface {
+            name: Default::default(),
+            r#type: Default::default(),
+            options: Default::default(),
+            external_ids: Default::default(),
+            mtu_request: Default::default(),
+            ofport_request: Default::default(),
+            ofport: Default::default(),
+            error: Default::default(),
+            admin_state: Default::default(),
+            link_state: Default::default(),
+            mtu: Default::default(),
+            mac_in_use: Default::default(),
+            ifindex: Default::default(),
+            status: Default::default(),
+        }
+    }
+}
+
+/// The part of a reply or an update that is the tables.
+#[derive(Debug, Deserialize)]
+pub struct Tables<T> {
+    #[serde(rename = "Interface")]
+    pub interface: T,
 }
 
 /// The identity of the row with this number: looks random, and is the same in every run.
