@@ -172,9 +172,11 @@ fn what_somebody_else_has_just_committed_is_known() {
             let name = format!("br{round}");
             let add = ["add-br", &name, "--", "set", "bridge", &name, "datapath_type=netdev"];
             switch.vsctl(&[&["--no-wait"], &add[..]].concat());
+            assert_eq!(commands.ok("bridge-list", json!({})).await, json!([name]));
             let refused = commands.call("bridge-add", json!({"bridge": name})).await.unwrap_err();
             assert!(matches!(refused, Error::Exists(_)), "{refused}");
             switch.vsctl(&["--no-wait", "del-br", &name]);
+            assert_eq!(commands.ok("bridge-list", json!({})).await, json!([]));
             let refused = commands.call("bridge-del", json!({"bridge": name})).await.unwrap_err();
             assert!(matches!(refused, Error::NotFound(_)), "{refused}");
         }
