@@ -42,11 +42,25 @@ fn main() -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let local = tokio::task::LocalSet::new();
     local.block_on(&runtime, async {
-        large_table().await?;
-        changes(1, 100_000).await?;
-        changes(100, 5_000).await?;
-        for vlans in [1, 1000, 4000] {
-            ensures(vlans).await?;
+        // Each in a process of its own shows what memory it takes.
+        let only = std::env::args().nth(1).filter(|word| !word.starts_with('-'));
+        let wanted = |section: &str| only.as_deref().is_none_or(|only| only == section);
+        if wanted("ports") {
+            println!("resident memory at the beginning: {:.1} MB", memory("VmRSS")? as f64 / 1e3);
+            ports(0).await?;
+            ports(10_000).await?;
+        }
+        if wanted("table") {
+            large_table().await?;
+        }
+        if wanted("changes") {
+            changes(1, 100_000).await?;
+            changes(100, 5_000).await?;
+        }
+        if wanted("ensures") {
+            for vlans in [1, 1000, 4000] {
+                ensures(vlans).await?;
+            }
         }
         Ok(())
     })
@@ -185,6 +199,53 @@ async fn large_table() -> Result<()> {
     replica.barrier().await;
     let taken = started.elapsed();
     println!("{ROWS} rows changed by the server in one transaction, and applied: {taken:.0?}");
+    Ok(())
+}
+
+/// A hub on a switch with so many ports.
+async fn ports(count: usize) -> Result<()> {
+    let server = Server::start("ports", |_| {})?;
+    let connection = server.connect().await;
+    let mut operations = vec![json!(DB)];
+    let mut references = Vec::new();
+    for port in 0..count {
+        let (port_row, interface_row) = (format!("p{port}"), format!("i{port}"));
+        let name = format!("tap{port:08x}");
+        let row: Json = serde_json::from_str(&rows::interface(port as u64))?;
+        let mut row = row.as_object().cloned().unwrap_or_default();
+        row.insert("name".into(), json!(name));
+        operations.push(json!({"op": "insert", "table": "Interface", "row": row, "uuid-name": interface_row}));
+        let row = json!({"name": name, "interfaces": ["named-uuid", interface_row], "tag": port % 4095});
+        operations.push(json!({"op": "insert", "table": "Port", "row": row, "uuid-name": port_row}));
+        references.push(json!(["named-uuid", port_row]));
+    }
+    let bridge = json!({"name": "br", "ports": ["set", references]});
+    operations.push(json!({"op": "insert", "table": "Bridge", "row": bridge, "uuid-name": "br"}));
+    let root = json!({"bridges": ["named-uuid", "br"]});
+    operations.push(json!({"op": "insert", "table": "Open_vSwitch", "row": root}));
+    connection
+        .call::<ovs_plugin::ovsdb::transaction::TransactReply>("transact", operations)
+        .await?
+        .check(2 * count + 2)?;
+    drop(references);
+    drop(connection);
+    let remote = server.remote().to_string();
+    let settings = Settings::read(|name| (name == ovs_plugin::settings::DB).then(|| remote.clone()))?;
+    let mut ready = Vec::new();
+    for _ in 0..7 {
+        let started = Instant::now();
+        let hub = Hub::start(&settings);
+        hub.replica().barrier().await;
+        ready.push(started.elapsed());
+    }
+    ready.sort();
+    let hub = Hub::start(&settings);
+    hub.replica().barrier().await;
+    println!(
+        "a hub of a switch with {count} ports: ready, a barrier included, median {:.1?} of {ready:.1?}; resident {:.1} MB",
+        ready[3],
+        memory("VmRSS")? as f64 / 1e3
+    );
     Ok(())
 }
 

@@ -36,7 +36,8 @@ impl Hub {
         Hub::with(settings, Options::new(settings.remotes.clone(), DATABASE, usual_tables()))
     }
 
-    /// As [`Hub::start`], with more in the replica, or with another patience. [`usual_tables`] is what commands read.
+    /// As [`Hub::start`], with more in the replica than [`usual_tables`], which is what commands read, or with another
+    /// patience.
     pub fn with(settings: &Settings, options: Options) -> Arc<Self> {
         let (sender, cur_cfg) = watch::channel(0);
         let replica = Replica::start(
@@ -149,4 +150,35 @@ pub fn usual_tables() -> Vec<TableRequest> {
         table(INTERFACE, verify::COLUMNS).unique("name"),
         table(FLOW_SAMPLE_COLLECTOR_SET, &[]).references("bridge"),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn may_move_between_threads(_: impl Send) {}
+
+    /// Looked at by the compiler only.
+    #[allow(dead_code)]
+    fn waits_over_a_hub(hub: &Hub, deadline: &Deadline) {
+        may_move_between_threads(hub.connection(deadline));
+        may_move_between_threads(hub.barrier(deadline));
+        may_move_between_threads(hub.applied(1, deadline));
+        may_move_between_threads(async { hub.replica().subscribe(|_| ()).1.next().await });
+    }
+
+    #[test]
+    fn every_column_that_commands_look_for_rows_by_is_replicated() {
+        for request in usual_tables() {
+            for column in request.unique.iter().chain(&request.references) {
+                assert!(request.columns.contains(column), "{}.{column}", request.table);
+            }
+            for column in request.columns {
+                let known = tables::RELIED_ON
+                    .iter()
+                    .any(|(table, columns)| *table == request.table && columns.contains(&column.as_ref()));
+                assert!(known, "{}.{column} may not be in every schema", request.table);
+            }
+        }
+    }
 }

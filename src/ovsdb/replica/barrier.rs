@@ -107,3 +107,60 @@ impl Barrier {
         self.flights.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+
+    use super::*;
+    use crate::ovsdb::connection::Connection;
+    use crate::ovsdb::frame::Limits;
+
+    /// The id of the next echo that the peer hears.
+    async fn hear(peer: &mut DuplexStream) -> u64 {
+        let mut text = Vec::new();
+        loop {
+            if let Ok(request) = serde_json::from_slice::<serde_json::Value>(&text) {
+                assert_eq!(request["method"], "echo");
+                return request["id"].as_u64().unwrap();
+            }
+            text.push(tokio::time::timeout(Duration::from_secs(10), peer.read_u8()).await.unwrap().unwrap());
+        }
+    }
+
+    async fn answer(peer: &mut DuplexStream, id: u64) {
+        peer.write_all(format!("{{\"id\":{id},\"result\":[],\"error\":null}}").as_bytes()).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn who_comes_while_an_echo_is_on_its_way_shares_the_next() {
+        let (ours, mut peer) = tokio::io::duplex(4096);
+        let (read, write) = tokio::io::split(ours);
+        let connection = Connection::over(read, write, "the peer".into(), Limits::default());
+        let barrier = Barrier::new(connection.shared().clone());
+        let pass = || {
+            let barrier = barrier.clone();
+            tokio::spawn(async move { barrier.pass().await })
+        };
+        let first = pass();
+        let one = hear(&mut peer).await;
+        let (second, third) = (pass(), pass());
+        tokio::task::yield_now().await;
+        answer(&mut peer, one).await;
+        first.await.unwrap().unwrap();
+        let two = hear(&mut peer).await;
+        assert!(!second.is_finished() && !third.is_finished(), "the first echo proves nothing to those who came later");
+        answer(&mut peer, two).await;
+        second.await.unwrap().unwrap();
+        third.await.unwrap().unwrap();
+        // One that comes when none is on its way has its own.
+        let fourth = pass();
+        assert!(hear(&mut peer).await > two);
+        drop(connection);
+        fourth.await.unwrap().unwrap_err();
+        assert!(!barrier.works());
+        barrier.pass().await.unwrap_err();
+    }
+}

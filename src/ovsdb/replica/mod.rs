@@ -36,7 +36,7 @@ pub struct Options {
     pub remotes: Vec<Remote>,
     /// The database.
     pub database: String,
-    /// What of it.
+    /// What of it. Several requests for one table count as one for all that they name.
     pub tables: Vec<TableRequest>,
     /// Whether only the leader of a cluster will do: only what it tells is surely the latest. A database that is in no
     /// cluster needs nothing.
@@ -86,6 +86,30 @@ impl TableRequest {
     pub fn new(table: &'static str, columns: &[&'static str]) -> Self {
         let columns = columns.iter().map(|column| Name::from(*column)).collect();
         TableRequest { table: table.into(), columns, ..TableRequest::default() }
+    }
+
+    /// One request for each table.
+    fn merged(requests: Vec<TableRequest>) -> Vec<TableRequest> {
+        let mut merged: Vec<TableRequest> = Vec::new();
+        for request in requests {
+            let Some(first) = merged.iter_mut().find(|other| other.table == request.table) else {
+                merged.push(request);
+                continue;
+            };
+            let lists = [
+                (&mut first.columns, request.columns),
+                (&mut first.unique, request.unique),
+                (&mut first.references, request.references),
+            ];
+            for (names, further) in lists {
+                for name in further {
+                    if !names.contains(&name) {
+                        names.push(name);
+                    }
+                }
+            }
+        }
+        merged
     }
 
     /// Finds rows by a column that is different in each.
@@ -213,7 +237,8 @@ impl Live {
 
 impl Replica {
     /// Begins to replicate. Must be called inside a tokio runtime.
-    pub fn start(options: Options, observer: Observer) -> Self {
+    pub fn start(mut options: Options, observer: Observer) -> Self {
+        options.tables = TableRequest::merged(options.tables);
         let state = State {
             phase: Phase::Connecting,
             since: Instant::now(),

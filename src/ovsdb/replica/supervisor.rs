@@ -69,7 +69,10 @@ pub(super) async fn supervise(inner: Arc<Inner>, options: Options) {
             let mut was_current = false;
             let Err(useless) = serve(&inner, &options, remote, &mut was_current).await;
             inner.live.send_replace(None);
-            info!(%remote, error = %useless, "the replica is not current");
+            match was_current {
+                true => info!(%remote, error = %useless, "the replica is no longer current"),
+                false => debug!(%remote, error = %useless, "the server will not do"),
+            }
             inner.enter(Phase::Connecting, None, None);
             inner.state.send_modify(|state| state.error = Some(useless.to_string()));
             if was_current {
