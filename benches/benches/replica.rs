@@ -26,10 +26,11 @@ use ovs_plugin::ovsdb::json::OwnedPart;
 use ovs_plugin::ovsdb::monitor::{MonitorRequest, MonitorRequests, Since};
 use ovs_plugin::ovsdb::operation::{Condition, Mutation, Mutator, Operation, Row};
 use ovs_plugin::ovsdb::replica::{Options, Phase, Replica, TableRequest};
-use ovs_plugin::ovsdb::transaction::Transaction;
+use ovs_plugin::ovsdb::transaction::{TransactReply, Transaction};
 use ovs_plugin::ovsdb::value::Value;
 use ovs_plugin::ovsdb::{Connection, Remote};
 use ovs_plugin::settings::Settings;
+use ovs_plugin::vswitch::hub::usual_tables;
 use ovs_plugin::vswitch::{Hub, Session};
 use serde_json::value::RawValue;
 use serde_json::{Value as Json, json};
@@ -43,6 +44,12 @@ fn main() -> Result<()> {
     let local = tokio::task::LocalSet::new();
     local.block_on(&runtime, async {
         // Each in a process of its own shows what memory it takes.
+        let mut arguments = std::env::args().skip(1);
+        if let (Some("populate"), Some(remote), Some(count)) =
+            (arguments.next().as_deref(), arguments.next(), arguments.next())
+        {
+            return populate(remote.parse()?, count.parse()?).await;
+        }
         let only = std::env::args().nth(1).filter(|word| !word.starts_with('-'));
         let wanted = |section: &str| only.as_deref().is_none_or(|only| only == section);
         if wanted("ports") {
@@ -178,10 +185,10 @@ async fn large_table() -> Result<()> {
     }
     ready.sort();
     println!(
-        "reply of {ROWS} rows: {:.1} MB; unread, with the server's own time: {server_alone:.0?}",
+        "reply of {ROWS} rows: {:.1} MB; unread, with the server's own time: {server_alone:.2?}",
         size as f64 / 1e6
     );
-    println!("replica ready: median {:.0?} of {ready:.0?}", ready[2]);
+    println!("replica ready: median {:.2?} of {ready:.2?}", ready[2]);
     println!(
         "resident memory of the first: {:.1} MB, {:.2} of the reply; peak of the process {:.1} MB",
         held as f64 / 1e6,
@@ -198,14 +205,13 @@ async fn large_table() -> Result<()> {
     connection.transact(DB, &update).await?.check(1)?;
     replica.barrier().await;
     let taken = started.elapsed();
-    println!("{ROWS} rows changed by the server in one transaction, and applied: {taken:.0?}");
+    println!("{ROWS} rows changed by the server in one transaction, and applied: {taken:.2?}");
     Ok(())
 }
 
-/// A hub on a switch with so many ports.
-async fn ports(count: usize) -> Result<()> {
-    let server = Server::start("ports", |_| {})?;
-    let connection = server.connect().await;
+/// Makes a switch with so many ports.
+async fn populate(remote: Remote, count: usize) -> Result<()> {
+    let connection = Connection::open(&remote).await?;
     let mut operations = vec![json!(DB)];
     let mut references = Vec::new();
     for port in 0..count {
@@ -223,28 +229,47 @@ async fn ports(count: usize) -> Result<()> {
     operations.push(json!({"op": "insert", "table": "Bridge", "row": bridge, "uuid-name": "br"}));
     let root = json!({"bridges": ["named-uuid", "br"]});
     operations.push(json!({"op": "insert", "table": "Open_vSwitch", "row": root}));
-    connection
-        .call::<ovs_plugin::ovsdb::transaction::TransactReply>("transact", operations)
-        .await?
-        .check(2 * count + 2)?;
-    drop(references);
-    drop(connection);
+    let reply = connection.call::<TransactReply>("transact", operations);
+    reply.await?.check(2 * count + 2)?;
+    Ok(())
+}
+
+/// A hub on a switch with so many ports.
+async fn ports(count: usize) -> Result<()> {
+    let server = Server::start("ports", |_| {})?;
+    drop(server.connect().await);
+    // By another process: what that needs for it would count as ours.
     let remote = server.remote().to_string();
+    let populated = Command::new(std::env::current_exe()?).args(["populate", &remote, &count.to_string()]).status()?;
+    ensure!(populated.success(), "the switch has no ports");
     let settings = Settings::read(|name| (name == ovs_plugin::settings::DB).then(|| remote.clone()))?;
     let mut ready = Vec::new();
+    let mut resident = 0;
     for _ in 0..7 {
         let started = Instant::now();
         let hub = Hub::start(&settings);
         hub.replica().barrier().await;
         ready.push(started.elapsed());
+        if resident == 0 {
+            resident = memory("VmRSS")?;
+        }
     }
     ready.sort();
-    let hub = Hub::start(&settings);
-    hub.replica().barrier().await;
+    let requests = usual_tables().into_iter().map(|table| {
+        let columns = MonitorRequest { columns: Some(table.columns), ..MonitorRequest::default() };
+        (table.table, vec![columns])
+    });
+    let requests: MonitorRequests = requests.collect();
+    let connection = server.connect().await;
+    let started = Instant::now();
+    let Since(.., text) = connection.monitor_cond_since::<OwnedPart>(DB, &requests, None).0.await?;
     println!(
-        "a hub of a switch with {count} ports: ready, a barrier included, median {:.1?} of {ready:.1?}; resident {:.1} MB",
+        "a hub of a switch with {count} ports: ready, a barrier included, median {:.1?}; the {:.1} MB of the reply alone, \
+         unread, {:.1?}; resident {:.1} MB",
         ready[3],
-        memory("VmRSS")? as f64 / 1e3
+        text.get().len() as f64 / 1e6,
+        started.elapsed(),
+        resident as f64 / 1e3
     );
     Ok(())
 }

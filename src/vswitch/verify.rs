@@ -47,7 +47,7 @@ pub struct InterfaceStatus {
     pub status: std::collections::BTreeMap<String, String>,
 }
 
-pub(super) const COLUMNS: &[&str] =
+const COLUMNS: &[&str] =
     &["name", "type", "ofport", "error", "admin_state", "link_state", "mtu", "mac_in_use", "ifindex", "status"];
 
 fn optional<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
