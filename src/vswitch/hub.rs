@@ -160,7 +160,8 @@ mod tests {
 
     /// Looked at by the compiler only.
     #[allow(dead_code)]
-    fn waits_over_a_hub(hub: &Hub, deadline: &Deadline) {
+    fn waits_over_a_hub(hub: &Hub, deadline: &Deadline, session: &mut crate::vswitch::Session) {
+        may_move_between_threads(session.read(&Transaction::new()));
         may_move_between_threads(hub.connection(deadline));
         may_move_between_threads(hub.barrier(deadline));
         may_move_between_threads(hub.applied(1, deadline));
