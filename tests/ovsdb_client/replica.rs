@@ -454,3 +454,50 @@ async fn of_a_cluster_only_the_leader_will_do() {
     within(anybody.barrier()).await;
     assert_eq!(dscps(&anybody), [1]);
 }
+
+#[tokio::test]
+async fn what_the_schema_lacks_is_left_out_until_it_has_it() {
+    let server = Server::start("replica-gain");
+    insert_queue(&server, 1).await;
+    let mut options = options(&[&server]);
+    options.tables.push(TableRequest::new("Queue", &["dscp", "added"]));
+    options.tables.push(TableRequest::new("Nowhere", &["x"]));
+    let replica = Replica::start(options, Box::new(|_| {}));
+    within(replica.barrier()).await;
+    let columns = |replica: &Replica| {
+        replica.read(|tables| {
+            let row = tables.table("Queue").unwrap().rows().next().unwrap();
+            row.columns().map(|(name, view)| (name.to_string(), view.to_value())).collect::<BTreeMap<_, _>>()
+        })
+    };
+    assert_eq!(columns(&replica).into_keys().collect::<Vec<_>>(), ["dscp", "external_ids", "other_config"]);
+    replica.read(|tables| {
+        assert!(tables.table("Nowhere").is_none());
+        // The server has to say what is wrong with these.
+        assert!(tables.select("Queue", &[], &["added".into()]).is_none());
+        assert!(tables.select("Queue", &[Condition::equal("dscp", "text")], &["dscp".into()]).is_none());
+    });
+    server.convert(|schema| {
+        let mut schema: serde_json::Value = serde_json::from_str(&schema).unwrap();
+        schema["tables"]["Queue"]["columns"]["added"] = serde_json::json!({"type": "integer"});
+        schema.to_string()
+    });
+    // The server's answer to the conversion may come before its word to us.
+    state(&replica, |_| replica.schema().unwrap().tables["Queue"].columns.contains_key("added")).await;
+    within(replica.barrier()).await;
+    assert_eq!(columns(&replica)["added"], Value::from(0i64));
+}
+
+#[tokio::test]
+async fn it_says_for_how_long_nothing_has_proven_it_current() {
+    let server = Server::start("replica-lag");
+    let replica = replica(&server);
+    assert_eq!(replica.lag(), None);
+    within(replica.barrier()).await;
+    let before = replica.lag().unwrap();
+    server.signal(Signal::SIGSTOP);
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert!(replica.lag().unwrap() > before);
+    server.signal(Signal::SIGCONT);
+    within(replica.barrier()).await;
+}
