@@ -155,6 +155,7 @@ pub fn usual_tables() -> Vec<TableRequest> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::vswitch::commit;
 
     fn may_move_between_threads(_: impl Send) {}
 
@@ -162,6 +163,11 @@ mod tests {
     #[allow(dead_code)]
     fn waits_over_a_hub(hub: &Hub, deadline: &Deadline, session: &mut crate::vswitch::Session) {
         may_move_between_threads(session.read(&Transaction::new()));
+        may_move_between_threads(async {
+            if let Ok((_, application)) = commit::send(session, &Transaction::new(), 0).await {
+                let _ = application.wait(session).await;
+            }
+        });
         may_move_between_threads(hub.connection(deadline));
         may_move_between_threads(hub.barrier(deadline));
         may_move_between_threads(hub.applied(1, deadline));
