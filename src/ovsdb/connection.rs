@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
@@ -68,6 +69,8 @@ pub(super) struct Shared {
     state: Mutex<State>,
     /// Rung when there is something to write.
     outgoing: Notify,
+    /// How often the reading task has read something.
+    activity: AtomicU64,
     /// Where those who wait do the work.
     plain: Option<Mutex<PlainStream>>,
 }
@@ -104,8 +107,8 @@ struct Pending {
     complete: Complete,
 }
 
-type Outcome<'a> = Result<Option<Part<'a>>, CallError>;
-type Complete = Box<dyn FnOnce(Outcome<'_>) + Send>;
+pub(super) type Outcome<'a> = Result<Option<Part<'a>>, CallError>;
+pub(super) type Complete = Box<dyn FnOnce(Outcome<'_>) + Send>;
 
 /// An answer that is on its way. It comes as `T`.
 #[derive(Debug)]
@@ -259,15 +262,22 @@ impl Connection {
     }
 
     fn watch<T: DeserializeOwned + Send + 'static>(&self) -> (String, Updates<T>) {
-        let mut state = self.shared.lock();
-        // Only has to differ from the other monitors of this connection, and calls are numbered already.
-        state.last_id += 1;
-        let id = format!("monitor-{}", state.last_id);
-        let (sink, updates) = monitor::channel(id.clone(), self.shared.clone());
-        if state.ended.is_none() {
-            state.monitors.insert(id.clone(), Arc::new(Mutex::new(sink)));
-        }
-        (id, updates)
+        let (sink, receiver) = monitor::channel();
+        let id = self.shared.register(sink);
+        (id.clone(), Updates { id, receiver, shared: self.shared.clone() })
+    }
+
+    /// Begins a monitor whose answers are read in a way of their own, in the order in which they come: first the reply,
+    /// then every notification.
+    pub(super) fn monitor_with<T: Send + 'static>(
+        &self,
+        method: &'static str,
+        params: impl FnOnce(&str) -> serde_json::Value,
+        read: impl FnOnce(Part<'_>) -> Result<T, json::Error> + Send + 'static,
+        sink: Sink,
+    ) -> Reply<T> {
+        let id = self.shared.register(sink);
+        self.call_with(method, params(&id), read)
     }
 
     /// Calls any method. The daemons of Open vSwitch speak the same JSON-RPC on their control sockets (ovs-appctl(8)).
@@ -275,36 +285,49 @@ impl Connection {
     where
         T: DeserializeOwned + Send + 'static,
     {
+        self.call_with(method, params, |result| json::from_str(result.get()))
+    }
+
+    /// As [`Connection::call`]; the result is read where it lies in the read buffer, as soon as it is there.
+    fn call_with<T: Send + 'static>(
+        &self,
+        method: &'static str,
+        params: impl Serialize,
+        read: impl FnOnce(Part<'_>) -> Result<T, json::Error> + Send + 'static,
+    ) -> Reply<T> {
         let (sender, receiver) = oneshot::channel();
         let complete: Complete = Box::new(move |outcome| {
             // Nobody waits any more: the answer is of no interest.
             let _ = sender.send(outcome.and_then(|result| {
-                json::from_str(result.map_or("null", Part::get))
+                read(result.unwrap_or(Part::NULL))
                     .map_err(|error| CallError::Unexpected { method, reason: error.to_string() })
             }));
         });
-        let mut state = self.shared.lock();
-        state.last_id += 1;
-        let id = state.last_id;
-        let reply = Reply { id, method, shared: self.shared.clone(), receiver };
-        if let Some(cause) = &state.ended {
-            let error = self.shared.disconnected(method.to_owned(), cause.clone());
-            drop(state);
-            complete(Err(error));
-            return reply;
+        let id = self.shared.send(method, params, complete);
+        Reply { id, method, shared: self.shared.clone(), receiver }
+    }
+
+    /// What the connection and those who wait for its answers share.
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// Why the connection is gone, if it is.
+    pub(super) fn ended(&self) -> Option<Disconnect> {
+        self.shared.lock().ended.clone()
+    }
+
+    /// How often something was read; as long as this grows, the server is alive.
+    pub(super) fn activity(&self) -> u64 {
+        self.shared.activity.load(Ordering::Relaxed)
+    }
+
+    /// Ends the connection, whoever else holds it, and fails what is still in flight.
+    pub(super) fn close(&self, cause: Disconnect) {
+        self.shared.end(cause);
+        for task in self.tasks.iter().flatten() {
+            task.abort();
         }
-        match state.write(&Request { id: Some(id), method, params }) {
-            Ok(()) => {
-                state.pending.insert(id, Pending { method, complete });
-                drop(state);
-                self.shared.outgoing.notify_one();
-            }
-            Err(error) => {
-                drop(state);
-                complete(Err(CallError::Unexpected { method, reason: format!("can't be written: {error}") }));
-            }
-        }
-        reply
     }
 
     /// Puts a notification into the outgoing buffer.
@@ -376,7 +399,13 @@ impl Shared {
             event_receiver: Some(event_receiver),
             ended: None,
         };
-        Shared { remote, state: Mutex::new(state), outgoing: Notify::new(), plain: plain.map(Mutex::new) }
+        Shared {
+            remote,
+            state: Mutex::new(state),
+            outgoing: Notify::new(),
+            activity: AtomicU64::new(0),
+            plain: plain.map(Mutex::new),
+        }
     }
 
     /// Where there are no tasks: reads and writes what can be without waiting. Returns whether anything was read, so
@@ -395,6 +424,43 @@ impl Shared {
                 true
             }
         }
+    }
+
+    /// Registers a monitor under a new id.
+    fn register(&self, sink: Sink) -> String {
+        let mut state = self.lock();
+        // Only has to differ from the other monitors of this connection, and calls are numbered already.
+        state.last_id += 1;
+        let id = format!("monitor-{}", state.last_id);
+        if state.ended.is_none() {
+            state.monitors.insert(id.clone(), Arc::new(Mutex::new(sink)));
+        }
+        id
+    }
+
+    /// Puts a request into the outgoing buffer. `complete` is called with its outcome, whatever that is.
+    pub(super) fn send(&self, method: &'static str, params: impl Serialize, complete: Complete) -> u64 {
+        let mut state = self.lock();
+        state.last_id += 1;
+        let id = state.last_id;
+        if let Some(cause) = &state.ended {
+            let error = self.disconnected(method.to_owned(), cause.clone());
+            drop(state);
+            complete(Err(error));
+            return id;
+        }
+        match state.write(&Request { id: Some(id), method, params }) {
+            Ok(()) => {
+                state.pending.insert(id, Pending { method, complete });
+                drop(state);
+                self.outgoing.notify_one();
+            }
+            Err(error) => {
+                drop(state);
+                complete(Err(CallError::Unexpected { method, reason: format!("can't be written: {error}") }));
+            }
+        }
+        id
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -551,8 +617,8 @@ async fn read_all(shared: Arc<Shared>, mut read: impl AsyncRead + Unpin, limits:
         match read.read_buf(framer.space()).await {
             Err(error) => return Disconnect::Io(Arc::new(error)),
             Ok(0) => return ended(&framer),
-            Ok(_) => {}
-        }
+            Ok(_) => shared.activity.fetch_add(1, Ordering::Relaxed),
+        };
         if let Err(cause) = receive_all(&shared, &mut framer) {
             return cause;
         }

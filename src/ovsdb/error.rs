@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
 
@@ -148,6 +149,9 @@ pub enum Disconnect {
     /// We closed it ourselves.
     #[error("the connection was given up")]
     Dropped,
+    /// Nothing came for so long, not even the answer to an echo.
+    #[error("the server has been silent for {} s", .0.as_secs_f64())]
+    Silent(Duration),
     /// Reading or writing failed.
     #[error("{0}")]
     Io(Arc<std::io::Error>),

@@ -74,6 +74,9 @@ pub struct Framer {
 /// Read at least this much at a time: a typical reply to one command fits.
 const READ_SIZE: usize = 16 * 1024;
 
+/// A larger buffer is given back once it has served.
+const KEPT_SIZE: usize = 1024 * 1024;
+
 impl Framer {
     /// A framer with other limits than the default ones.
     pub fn new(limits: Limits) -> Self {
@@ -87,6 +90,10 @@ impl Framer {
             self.buffer.drain(..self.start);
             self.scanned -= self.start;
             self.start = 0;
+            // A whole database may have come, once.
+            if self.buffer.capacity() > KEPT_SIZE {
+                self.buffer.shrink_to(self.buffer.len() + READ_SIZE);
+            }
         }
         self.buffer.reserve(READ_SIZE);
         &mut self.buffer

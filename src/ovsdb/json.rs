@@ -56,6 +56,14 @@ pub fn from_str<'de, T: Deserialize<'de>>(text: &'de str) -> Result<T, Error> {
     Ok(value)
 }
 
+/// Reads a whole text in a way that a seed knows.
+pub fn from_str_seed<'de, S: DeserializeSeed<'de>>(text: &'de str, seed: S) -> Result<S::Value, Error> {
+    let mut reader = Reader::new(text);
+    let value = seed.deserialize(&mut reader).map_err(|error| reader.place(error))?;
+    reader.finish()?;
+    Ok(value)
+}
+
 /// Reads a whole text of which one part has been found before, so that it need not be looked for again.
 pub(super) fn from_str_with<'de, T: Deserialize<'de>>(text: &'de str, known: Range<usize>) -> Result<T, Error> {
     let mut reader = Reader { known, ..Reader::new(text) };
@@ -368,6 +376,9 @@ const PART: &str = "ovs_plugin::ovsdb::json::Part";
 pub(super) const MAP: &str = "ovs_plugin::ovsdb::json::MAP";
 
 impl<'a> Part<'a> {
+    /// A result of nothing.
+    pub(super) const NULL: Part<'static> = Part("null");
+
     /// The text.
     pub fn get(self) -> &'a str {
         self.0

@@ -180,7 +180,7 @@ pub(super) enum Notice<'a> {
 }
 
 /// The two ends between the connection and the one who watches.
-pub(super) fn channel<T: DeserializeOwned + Send + 'static>(id: String, shared: Arc<Shared>) -> (Sink, Updates<T>) {
+pub(super) fn channel<T: DeserializeOwned + Send + 'static>() -> (Sink, mpsc::UnboundedReceiver<Update<T>>) {
     let (sender, receiver) = mpsc::unbounded_channel();
     let sink = Box::new(move |notice: Notice<'_>| {
         let update = match notice {
@@ -192,5 +192,5 @@ pub(super) fn channel<T: DeserializeOwned + Send + 'static>(id: String, shared: 
         };
         sender.send(update).is_ok()
     });
-    (sink, Updates { id, receiver, shared })
+    (sink, receiver)
 }

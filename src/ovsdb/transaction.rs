@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::error::ServerError;
 use super::json::{self, OwnedPart};
+use super::known;
 use super::operation::{Condition, Name, Operation, Row};
 use super::value::{NamedUuid, Uuid};
 
@@ -66,14 +67,28 @@ impl Serialize for TransactParams<'_> {
 }
 
 /// What one operation brought.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default)]
 pub struct OperationResult {
     uuid: Option<Uuid>,
     count: Option<u64>,
-    rows: Option<OwnedPart>,
+    rows: Option<Rows>,
+}
+
+/// The rows of a select.
+#[derive(Debug)]
+enum Rows {
+    /// As the server wrote them.
+    Text(OwnedPart),
+    /// From memory.
+    Known(Vec<Row>),
 }
 
 impl OperationResult {
+    /// The rows of a select that was answered from memory.
+    pub fn known(rows: Vec<Row>) -> Self {
+        OperationResult { rows: Some(Rows::Known(rows)), ..OperationResult::default() }
+    }
+
     /// The identity of an inserted row.
     pub fn uuid(&self) -> Option<Uuid> {
         self.uuid
@@ -87,8 +102,17 @@ impl OperationResult {
     /// The rows of a select.
     pub fn rows<T: DeserializeOwned>(&self) -> Result<Vec<T>, json::Error> {
         match &self.rows {
-            Some(rows) => rows.parse(),
+            Some(Rows::Text(rows)) => rows.parse(),
+            Some(Rows::Known(rows)) => rows.iter().map(|row| known::read_row(row)).collect(),
             None => Err(serde::de::Error::missing_field("rows")),
+        }
+    }
+
+    /// The rows of a select, as columns and values.
+    pub fn into_rows(self) -> Result<Vec<Row>, json::Error> {
+        match self.rows {
+            Some(Rows::Known(rows)) => Ok(rows),
+            _ => self.rows(),
         }
     }
 }
@@ -122,7 +146,9 @@ impl<'de> Deserialize<'de> for Element {
             Some(Fields { error: Some(error), details, syntax, .. }) => {
                 Element::Failed(ServerError { error, details, syntax: syntax.map(|syntax| plain(&syntax)) })
             }
-            Some(Fields { uuid, count, rows, .. }) => Element::Done(OperationResult { uuid, count, rows }),
+            Some(Fields { uuid, count, rows, .. }) => {
+                Element::Done(OperationResult { uuid, count, rows: rows.map(Rows::Text) })
+            }
         })
     }
 }
@@ -198,6 +224,7 @@ impl<'de> Deserialize<'de> for Done {
 mod tests {
     use super::*;
     use crate::ovsdb::error::ErrorClass;
+    use crate::ovsdb::value::{Map, Optional, Set};
 
     fn reply(text: &str) -> TransactReply {
         serde_json::from_str(text).unwrap()
@@ -216,6 +243,28 @@ mod tests {
         assert_eq!(rows[0]["tag"].as_integer(), Some(5));
         assert!(rows[1]["tag"].is_empty());
         assert!(results[0].rows::<Row>().is_err(), "a wait has no rows");
+    }
+
+    #[test]
+    fn rows_from_memory_are_read_as_those_from_the_wire() {
+        #[derive(Debug, PartialEq, Deserialize)]
+        struct Typed {
+            _uuid: Uuid,
+            name: String,
+            tag: Optional<i64>,
+            up: Optional<bool>,
+            trunks: Set<i64>,
+            ports: Set<Uuid>,
+            options: Map<String, String>,
+        }
+        let text = r#"[{"rows":[{"_uuid":["uuid","11111111-2222-3333-4444-555555555555"],"name":"a","tag":["set",[]],
+            "up":true,"trunks":["set",[1,2]],"ports":["uuid","11111111-2222-3333-4444-555555555556"],
+            "options":["map",[["k","v"]]]}]}]"#;
+        let wire = reply(text).check(1).unwrap().remove(0);
+        let known = OperationResult::known(wire.rows().unwrap());
+        assert_eq!(known.rows::<Row>().unwrap(), wire.rows::<Row>().unwrap());
+        assert_eq!(known.rows::<Typed>().unwrap(), wire.rows::<Typed>().unwrap());
+        assert_eq!(known.into_rows().unwrap(), wire.into_rows().unwrap());
     }
 
     #[test]

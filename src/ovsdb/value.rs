@@ -364,7 +364,7 @@ impl Serialize for Value {
 // ---- reading ----
 
 /// The first word of an array that stands for a value.
-enum Tag {
+pub(super) enum Tag {
     Set,
     Map,
     Uuid,
@@ -417,7 +417,7 @@ fn content<'de, T: Deserialize<'de>, A: SeqAccess<'de>>(sequence: &mut A, tag: &
 
 /// As [`content`], for what is read in a way of its own.
 #[inline(always)]
-fn content_seed<'de, S: de::DeserializeSeed<'de>, A: SeqAccess<'de>>(
+pub(super) fn content_seed<'de, S: de::DeserializeSeed<'de>, A: SeqAccess<'de>>(
     sequence: &mut A,
     tag: &Tag,
     seed: S,

@@ -101,10 +101,13 @@ impl Unit<'_> {
             selects.select(INTERFACE, vec![Condition::equal("name", name)], &["ofport"]);
         }
         let results = self.session.read(&selects).await?;
-        let rows = results.iter().flat_map(|result| result.rows::<Columns>().unwrap_or_default());
+        let rows = results.into_iter().flat_map(|result| result.into_rows().unwrap_or_default());
         // A row that ovs-vswitchd has not seen yet has no number.
         if !rows.into_iter().any(|row| row.get("ofport").is_none_or(Value::is_empty)) {
             return Ok(());
+        }
+        if self.session.hub().is_some() {
+            return Application { target, progress: None }.wait(self.session).await;
         }
         let connection = self.session.connection().await?;
         let (initial, updates) = connection.monitor(DATABASE, &watch_cur_cfg());
@@ -112,7 +115,7 @@ impl Unit<'_> {
         let initial = deadline.limit(initial).await;
         let initial = initial.map_err(|expired| Error::NotApplied { cause: expired.to_string() })?;
         let reached = initial.map(|tables| cur_cfg(&tables)).unwrap_or_default();
-        Application { target, reached, updates }.wait(self.session).await
+        Application { target, progress: Some(Progress { reached, updates }) }.wait(self.session).await
     }
 
     /// Whether the unit changes the database at all. If not, nothing is sent and nothing is waited for.
@@ -243,7 +246,7 @@ impl Unit<'_> {
         let mut select = Transaction::new();
         select.select(INTERFACE, Vec::new(), &["ofport"]);
         let results = self.session.read(&select).await?;
-        let rows = results.iter().flat_map(|result| result.rows::<Columns>().unwrap_or_default());
+        let rows = results.into_iter().flat_map(|result| result.into_rows().unwrap_or_default());
         let used: BTreeSet<i64> = rows.filter_map(|row| row.get("ofport")?.as_integer()).collect();
         Ok((1..=OFPORT_MAX).rev().find(|number| !used.contains(number)))
     }
@@ -461,9 +464,12 @@ pub(super) async fn send(
     target: usize,
 ) -> Result<(Vec<OperationResult>, Application), SendError> {
     let deadline = session.deadline.clone();
+    // Whatever comes of it, the replica does not know it yet.
+    session.set_fresh(false);
+    let has_replica = session.hub().is_some();
     let connection = session.connection().await.map_err(SendError::Other)?;
     // Both in one write: the monitor is there before the change, and costs no round trip.
-    let (monitoring, updates) = connection.monitor(DATABASE, &watch_cur_cfg());
+    let monitor = (!has_replica).then(|| connection.monitor(DATABASE, &watch_cur_cfg()));
     let reply = connection.transact(DATABASE, transaction);
 
     // From here on the database may hold the change whatever we hear.
@@ -472,37 +478,56 @@ pub(super) async fn send(
     let reply = reply.map_err(|error| unknown(error.to_string()))?;
     let results = reply.check(transaction.operations.len()).map_err(SendError::Refused)?;
 
-    let initial = deadline.limit(monitoring).await.ok().and_then(Result::ok);
-    let reached = initial.map(|tables| cur_cfg(&tables)).unwrap_or_default();
-    let target = next_cfg(&results[target]).unwrap_or(reached);
-    Ok((results, Application { target, reached, updates }))
+    let target = next_cfg(&results[target]);
+    let progress = match monitor {
+        Some((initial, updates)) => {
+            let initial = deadline.limit(initial).await.ok().and_then(Result::ok);
+            Some(Progress { reached: initial.map(|tables| cur_cfg(&tables)).unwrap_or_default(), updates })
+        }
+        None => None,
+    };
+    let reached = progress.as_ref().map(|progress| progress.reached).unwrap_or_default();
+    Ok((results, Application { target: target.unwrap_or(reached), progress }))
 }
 
 /// A change that is in the database and that ovs-vswitchd is yet to apply.
 pub(super) struct Application {
     /// The number of the configuration to wait for.
     target: i64,
-    /// The last one that ovs-vswitchd is known to have applied.
+    /// `None` where a replica is watched.
+    progress: Option<Progress>,
+}
+
+/// What a monitor of one's own tells.
+struct Progress {
+    /// The last configuration that ovs-vswitchd is known to have applied.
     reached: i64,
     updates: Updates<TableUpdates<RowUpdate>>,
 }
 
 impl Application {
     /// Waits until ovs-vswitchd has handled this configuration, or a later one: others may push it further.
-    pub(super) async fn wait(mut self, session: &mut Session) -> Result<(), Error> {
+    pub(super) async fn wait(self, session: &mut Session) -> Result<(), Error> {
         let deadline = session.deadline.clone();
         let late = |expired: Expired| Error::NotApplied { cause: expired.to_string() };
-        while self.reached < self.target {
-            match deadline.limit(self.updates.next()).await.map_err(late)? {
-                Some(Update::Changed(_, tables)) => self.reached = self.reached.max(cur_cfg(&tables)),
+        let Some(Progress { mut reached, mut updates }) = self.progress else {
+            let Some(hub) = session.hub() else { return Ok(()) };
+            hub.applied(self.target, &deadline).await?;
+            // It came after our own change, and so did what ovs-vswitchd says of it.
+            session.set_fresh(true);
+            return Ok(());
+        };
+        while reached < self.target {
+            match deadline.limit(updates.next()).await.map_err(late)? {
+                Some(Update::Changed(_, tables)) => reached = reached.max(cur_cfg(&tables)),
                 // The server went away or changes its schema. The change is in the database, so ask the next one.
                 Some(Update::Unreadable(_) | Update::Canceled) | None => {
                     deadline.sleep(RECONNECT_PAUSE).await.map_err(late)?;
                     let connection = session.connection().await.map_err(Error::after_commit)?;
-                    let (initial, updates) = connection.monitor(DATABASE, &watch_cur_cfg());
+                    let (initial, fresh) = connection.monitor(DATABASE, &watch_cur_cfg());
                     let initial = deadline.limit(initial).await.map_err(late)?;
-                    self.reached = initial.map(|tables| cur_cfg(&tables)).unwrap_or_default();
-                    self.updates = updates;
+                    reached = initial.map(|tables| cur_cfg(&tables)).unwrap_or_default();
+                    updates = fresh;
                 }
             }
         }

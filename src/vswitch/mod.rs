@@ -8,6 +8,7 @@ pub mod bridge;
 pub mod changes;
 mod commit;
 pub mod derived;
+pub mod hub;
 pub mod options;
 pub mod patch;
 pub mod port;
@@ -20,5 +21,6 @@ pub mod unit;
 pub mod verify;
 pub mod vtep;
 
+pub use hub::Hub;
 pub use session::Session;
 pub use unit::{LinkChange, Query, RowKey, Unit};

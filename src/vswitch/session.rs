@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tracing::debug;
 
+use super::hub::Hub;
 use super::tables::{DATABASE, OPEN_VSWITCH};
 use super::unit::LinkChange;
 use crate::deadline::Deadline;
@@ -26,7 +27,7 @@ pub struct Session {
     pub settings: Settings,
     /// For everything this command does.
     pub deadline: Deadline,
-    connection: Option<Connection>,
+    database: Database,
     links: Option<Links>,
     schema: Option<Arc<DatabaseSchema>>,
     /// A schema that is on its way.
@@ -35,13 +36,39 @@ pub struct Session {
     pub(super) done_to_links: Vec<LinkChange>,
 }
 
+/// Where a session has the database from.
+enum Database {
+    /// A connection of its own, once there is one.
+    Own(Option<Connection>),
+    /// What many sessions share.
+    Shared(Shared),
+}
+
+struct Shared {
+    hub: Arc<Hub>,
+    /// The hub's connection, when last asked for.
+    connection: Option<Arc<Connection>>,
+    /// Whether the replica holds everything that this session has to know of: what was committed before the session
+    /// began, what it has read from the server itself, and what made the server refuse its transaction.
+    fresh: bool,
+}
+
 impl Session {
     /// A session that has opened nothing yet.
     pub fn new(settings: Settings, deadline: Deadline) -> Self {
+        Session::with(Database::Own(None), settings, deadline)
+    }
+
+    /// A session that shares a hub's connection and replica. Must be used inside of the hub's tokio runtime.
+    pub fn over(hub: Arc<Hub>, settings: Settings, deadline: Deadline) -> Self {
+        Session::with(Database::Shared(Shared { hub, connection: None, fresh: false }), settings, deadline)
+    }
+
+    fn with(database: Database, settings: Settings, deadline: Deadline) -> Self {
         Session {
             settings,
             deadline,
-            connection: None,
+            database,
             links: None,
             schema: None,
             schema_reply: None,
@@ -51,14 +78,38 @@ impl Session {
 
     /// The connection, made when there is none. A server that is not there yet is waited for.
     pub(super) async fn connection(&mut self) -> Result<&Connection, Error> {
-        if self.connection.as_ref().is_none_or(|connection| !connection.is_open()) {
-            self.connection = Some(connect(&self.settings.remotes, &self.deadline).await?);
+        match &mut self.database {
+            Database::Own(connection) => {
+                if connection.as_ref().is_none_or(|connection| !connection.is_open()) {
+                    *connection = Some(connect(&self.settings.remotes, &self.deadline).await?);
+                }
+                connection.as_ref().ok_or_else(|| Error::Internal("no connection after connecting".into()))
+            }
+            Database::Shared(shared) => Ok(shared.connection.insert(shared.hub.connection(&self.deadline).await?)),
         }
-        self.connection.as_ref().ok_or_else(|| Error::Internal("no connection after connecting".into()))
+    }
+
+    /// The hub, if the session is over one.
+    pub(super) fn hub(&self) -> Option<&Arc<Hub>> {
+        match &self.database {
+            Database::Own(_) => None,
+            Database::Shared(shared) => Some(&shared.hub),
+        }
+    }
+
+    /// Notes whether the replica, if there is one, surely holds what this session has to know of.
+    pub(super) fn set_fresh(&mut self, is_fresh: bool) {
+        if let Database::Shared(shared) = &mut self.database {
+            shared.fresh = is_fresh;
+        }
     }
 
     /// Runs selects. Reading again does no harm, so a connection that breaks meanwhile is made anew.
     pub(super) async fn read(&mut self, selects: &Transaction) -> Result<Vec<OperationResult>, Error> {
+        if let Some(results) = self.read_from_memory(selects).await? {
+            return Ok(results);
+        }
+        self.set_fresh(false);
         loop {
             let deadline = self.deadline.clone();
             let connection = self.connection().await?;
@@ -78,10 +129,29 @@ impl Session {
         }
     }
 
+    /// Answers selects from the replica, if there is one that can.
+    async fn read_from_memory(&mut self, selects: &Transaction) -> Result<Option<Vec<OperationResult>>, Error> {
+        let Database::Shared(Shared { hub, fresh, .. }) = &mut self.database else { return Ok(None) };
+        if !hub.can_answer(selects) {
+            return Ok(None);
+        }
+        if !*fresh {
+            hub.barrier(&self.deadline).await?;
+            *fresh = true;
+        }
+        Ok(hub.answer(selects))
+    }
+
     /// The database's schema. It is large, so it is only fetched when a value has to be typed by it.
     pub async fn schema(&mut self) -> Result<Arc<DatabaseSchema>, Error> {
         if let Some(schema) = &self.schema {
             return Ok(schema.clone());
+        }
+        if let Some(hub) = self.hub().cloned() {
+            hub.connection(&self.deadline).await?;
+            if let Some(schema) = hub.schema() {
+                return Ok(self.schema.insert(schema).clone());
+            }
         }
         loop {
             let deadline = self.deadline.clone();
@@ -100,7 +170,8 @@ impl Session {
 
     /// Asks for the schema without waiting for it, so that it comes along with what is asked next.
     pub async fn expect_schema(&mut self) -> Result<(), Error> {
-        if self.schema.is_none() && self.schema_reply.is_none() {
+        // A hub has it.
+        if self.hub().is_none() && self.schema.is_none() && self.schema_reply.is_none() {
             self.schema_reply = Some(self.connection().await?.get_schema(DATABASE));
         }
         Ok(())
@@ -111,7 +182,8 @@ impl Session {
         let mut select = Transaction::new();
         select.select(OPEN_VSWITCH, Vec::new(), &["cur_cfg", "next_cfg"]);
         let results = self.read(&select).await?;
-        let rows: Vec<Columns> = results.first().and_then(|result| result.rows().ok()).unwrap_or_default();
+        let rows: Vec<Columns> =
+            results.into_iter().next().and_then(|result| result.into_rows().ok()).unwrap_or_default();
         let number = |row: &Columns, column: &str| row.get(column).and_then(Value::as_integer).unwrap_or_default();
         Ok(rows.first().is_some_and(|row| number(row, "cur_cfg") >= number(row, "next_cfg")))
     }

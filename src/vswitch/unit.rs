@@ -332,13 +332,18 @@ impl<'s> Unit<'s> {
             return Ok(());
         }
         let mut kinds: BTreeMap<_, usize> = BTreeMap::new();
+        let hub = self.session.hub();
         for query in &queries {
-            if let Some(kind) = query.kind() {
+            // In memory, as many look-ups by an index are cheap.
+            if let Some(kind @ (table, column, _)) = query.kind()
+                && !hub.is_some_and(|hub| hub.is_indexed(table, column))
+            {
                 *kinds.entry(kind).or_default() += 1;
             }
         }
-        let (bulk, single): (Vec<&Query>, Vec<&Query>) =
-            queries.iter().partition(|query| query.kind().is_some_and(|kind| kinds[&kind] >= MANY));
+        let (bulk, single): (Vec<&Query>, Vec<&Query>) = queries
+            .iter()
+            .partition(|query| query.kind().is_some_and(|kind| kinds.get(&kind).is_some_and(|count| *count >= MANY)));
 
         let mut selects = Transaction::new();
         for query in &single {
@@ -357,14 +362,15 @@ impl<'s> Unit<'s> {
 
         let results = self.session.read(&selects).await?;
         let mut counts = Vec::with_capacity(results.len());
-        for (query, result) in single.iter().zip(&results) {
-            let rows: Vec<Columns> = result.rows().map_err(unreadable)?;
+        let mut results = results.into_iter();
+        for (query, result) in single.iter().zip(results.by_ref()) {
+            let rows = result.into_rows().map_err(unreadable)?;
             counts.push(rows.len());
             let found = rows.into_iter().filter_map(|row| self.remember(&query.table, row, query.whole)).collect();
             self.answers.insert((*query).clone(), found);
         }
-        for ((table, column), result) in whole_tables.into_iter().zip(&results[single.len()..]) {
-            let rows: Vec<Columns> = result.rows().map_err(unreadable)?;
+        for ((table, column), result) in whole_tables.into_iter().zip(results) {
+            let rows = result.into_rows().map_err(unreadable)?;
             counts.push(rows.len());
             self.answer_from_table(table, column, rows, &bulk);
         }
@@ -388,8 +394,8 @@ impl<'s> Unit<'s> {
             }
         }
         let results = self.session.read(&again).await?;
-        for ((table, count), result) in expected.iter().zip(&results) {
-            let rows: Vec<Columns> = result.rows().map_err(unreadable)?;
+        for ((table, count), result) in expected.iter().zip(results) {
+            let rows = result.into_rows().map_err(unreadable)?;
             if rows.len() != *count || !rows.iter().all(|row| self.is_as_remembered(table, row)) {
                 return Ok(false);
             }
@@ -529,7 +535,7 @@ impl<'s> Unit<'s> {
             });
             let results = self.session.read(&select).await?;
             let mut found = 0;
-            for columns in results.iter().flat_map(|result| result.rows::<Columns>().unwrap_or_default()) {
+            for columns in results.into_iter().flat_map(|result| result.into_rows().unwrap_or_default()) {
                 self.remember(&row.table, columns, false);
                 found += 1;
             }

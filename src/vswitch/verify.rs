@@ -136,7 +136,7 @@ impl Unit<'_> {
         }
         let results = self.session.read(&selects).await.map_err(Error::after_commit)?;
         for ((name, peer), result) in lone.into_iter().zip(results) {
-            let rows: Vec<Columns> = result.rows().unwrap_or_default();
+            let rows: Vec<Columns> = result.into_rows().unwrap_or_default();
             if !rows.iter().any(|row| row.get("type").and_then(Value::as_str) == Some("patch")) {
                 self.note(format!("interface {name}: its peer {peer} is no patch port, or is not there yet"));
             }

@@ -3,5 +3,7 @@
 // Tests may stop at the first surprise.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
+mod daemon;
+mod replica;
 mod scripted;
 mod server;

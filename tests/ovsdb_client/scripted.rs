@@ -273,3 +273,33 @@ async fn locks_that_come_and_go_are_told() {
     assert_eq!(within(events.recv()).await, Some(Event::Locked("a".into())));
     assert_eq!(within(events.recv()).await, Some(Event::Stolen("b".into())));
 }
+
+/// A process that executes one command has no tasks: whoever waits reads for all.
+#[test]
+fn without_tasks_an_answer_is_heard_though_others_came_alone_before_it() {
+    use std::io::{BufRead, BufReader, Write};
+    let directory = std::env::temp_dir().join(format!("ovs-plugin-scripted-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    let socket = directory.join("db.sock");
+    let listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let peer = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut requests = Vec::new();
+        BufReader::new(stream.try_clone().unwrap()).read_until(b'?', &mut requests).unwrap();
+        for id in 1..=3 {
+            // The one who waits is asleep when each of them comes.
+            std::thread::sleep(Duration::from_millis(30));
+            write!(stream, "{{\"id\":{id},\"result\":[],\"error\":null}}").unwrap();
+        }
+    });
+    let answered = ovs_plugin::one_shot::block_on(async {
+        let connection = Connection::open(&ovs_plugin::ovsdb::Remote::Unix(socket)).await.unwrap();
+        let (deadline, _stop) = ovs_plugin::deadline::Deadline::after(Duration::from_secs(10));
+        let _before = (connection.echo(), connection.echo());
+        let last = connection.call::<serde_json::Value>("echo", ["?"]);
+        deadline.limit(last).await
+    });
+    assert!(answered.unwrap().expect("it was not heard").is_ok());
+    peer.join().unwrap();
+    let _ = std::fs::remove_dir_all(&directory);
+}

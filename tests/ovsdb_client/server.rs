@@ -1,95 +1,13 @@
 //! A real ovsdb-server: every method, every operation, every class of error that it sends.
 
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
-
 use ovs_plugin::ovsdb::connection::Locked;
 use ovs_plugin::ovsdb::monitor::{MonitorRequest, MonitorRequests, RowUpdate, RowUpdate2, TableUpdates, Update};
 use ovs_plugin::ovsdb::operation::{Condition, Function, Mutation, Mutator, Name, Operation, Row, Until};
-use ovs_plugin::ovsdb::transaction::{OperationResult, TransactError, Transaction};
+use ovs_plugin::ovsdb::transaction::Transaction;
 use ovs_plugin::ovsdb::value::{Map, Optional, PlainUuid, Set, Uuid, Value};
-use ovs_plugin::ovsdb::{CallError, Connection, ErrorClass, Event, Remote};
+use ovs_plugin::ovsdb::{CallError, ErrorClass, Event};
 
-const DB: &str = "Open_vSwitch";
-
-/// A server with an empty database of the Open vSwitch schema, ended with the test.
-struct Server {
-    directory: PathBuf,
-    process: Child,
-}
-
-impl Server {
-    fn start(name: &str) -> Server {
-        let directory = std::env::temp_dir().join(format!("ovs-plugin-client-{}-{name}", std::process::id()));
-        std::fs::create_dir_all(&directory).unwrap();
-        let schema = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/vswitch-8.3.1.ovsschema");
-        let file = directory.join("conf.db");
-        let made = Command::new("ovsdb-tool").arg("create").arg(&file).arg(schema).status().unwrap();
-        assert!(made.success());
-        let process = Server::spawn(&directory);
-        Server { directory, process }
-    }
-
-    fn spawn(directory: &std::path::Path) -> Child {
-        // The kernel ends the server with this thread, however that ends.
-        Command::new("setpriv")
-            .args(["--pdeathsig", "KILL", "ovsdb-server"])
-            .arg(directory.join("conf.db"))
-            .arg(format!("--remote=punix:{}", directory.join("db.sock").display()))
-            .arg(format!("--unixctl={}", directory.join("ctl").display()))
-            .arg(format!("--log-file={}", directory.join("log").display()))
-            .arg("-vconsole:off")
-            .env("OVS_RUNDIR", directory)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap()
-    }
-
-    fn restart(&mut self) {
-        self.stop();
-        self.process = Server::spawn(&self.directory);
-    }
-
-    fn stop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-        let _ = std::fs::remove_file(self.directory.join("db.sock"));
-    }
-
-    async fn connect(&self) -> Connection {
-        let remote = Remote::Unix(self.directory.join("db.sock"));
-        within(async {
-            loop {
-                match Connection::open(&remote).await {
-                    Ok(connection) => return connection,
-                    Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
-                }
-            }
-        })
-        .await
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.stop();
-        let _ = std::fs::remove_dir_all(&self.directory);
-    }
-}
-
-async fn within<T>(work: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(10), work).await.expect("took too long")
-}
-
-async fn run(connection: &Connection, operations: Vec<Operation>) -> Result<Vec<OperationResult>, TransactError> {
-    let mut transaction = Transaction::new();
-    transaction.operations = operations;
-    let count = transaction.operations.len();
-    within(connection.transact(DB, &transaction)).await.unwrap().check(count)
-}
+use super::daemon::{DB, Server, run, within};
 
 fn row(columns: &[(&'static str, Value)]) -> Row {
     columns.iter().map(|(column, value)| (Name::from(*column), value.clone())).collect()
@@ -373,14 +291,7 @@ async fn a_schema_change_cancels_monitors_and_keeps_the_connection() {
     within(connection.set_db_change_aware(true)).await.unwrap();
     let (initial, mut updates) = connection.monitor::<TableUpdates<RowUpdate>>(DB, &queues());
     within(initial).await.unwrap();
-    let schema = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/vswitch-8.3.1.ovsschema"));
-    let changed = schema.unwrap().replace("\"version\": \"8.3.1\"", "\"version\": \"8.3.2\"");
-    let changed: String = changed.lines().filter(|line| !line.contains("\"cksum\"")).collect::<Vec<_>>().join("\n");
-    let file = server.directory.join("new.ovsschema");
-    std::fs::write(&file, changed).unwrap();
-    let remote = format!("unix:{}", server.directory.join("db.sock").display());
-    let converted = Command::new("ovsdb-client").arg("convert").arg(remote).arg(&file).status().unwrap();
-    assert!(converted.success());
+    server.convert(|schema| schema.replace("\"version\": \"8.3.1\"", "\"version\": \"8.3.2\""));
     assert!(matches!(within(updates.next()).await, Some(Update::Canceled)));
     assert_eq!(within(connection.get_schema(DB)).await.unwrap().version, "8.3.2");
 }

@@ -1,0 +1,166 @@
+//! Barriers: proof that everything which was committed before has been delivered.
+//!
+//! ovsdb-server sends a session what its monitors have to tell before it takes the session's next request
+//! (ovsdb/jsonrpc-server.c, `ovsdb_jsonrpc_session_run`), and all of it comes in order over one stream. So when the
+//! answer to an `echo` comes, whatever was committed before the echo was sent has been applied here.
+//!
+//! One echo serves everybody who came before it was sent. Who comes while one is on its way waits for the next, which
+//! is sent as soon as the first is answered.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+
+use crate::ovsdb::connection::Shared;
+
+/// The barriers of one connection.
+#[derive(Debug)]
+pub(super) struct Barrier {
+    shared: Arc<Shared>,
+    flights: Mutex<Flights>,
+    passed: watch::Sender<Passed>,
+}
+
+#[derive(Debug, Default)]
+struct Flights {
+    /// How many echoes were sent.
+    sent: u64,
+    /// Whether the last of them is unanswered.
+    in_flight: bool,
+    /// Whether somebody waits for the one after that.
+    wanted: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Passed {
+    /// How many echoes were answered.
+    answered: u64,
+    /// Updates no longer come, or not in order.
+    broken: bool,
+}
+
+/// The updates no longer come over this connection.
+#[derive(Debug)]
+pub(super) struct Broken;
+
+impl Barrier {
+    pub(super) fn new(shared: Arc<Shared>) -> Arc<Self> {
+        Arc::new(Barrier { shared, flights: Mutex::default(), passed: watch::Sender::new(Passed::default()) })
+    }
+
+    /// Returns once all that was committed before the call has been delivered.
+    pub(super) async fn pass(self: &Arc<Self>) -> Result<(), Broken> {
+        let mut passed = self.passed.subscribe();
+        let (ticket, launch) = {
+            let mut flights = self.lock();
+            if flights.in_flight {
+                flights.wanted = true;
+                (flights.sent + 1, false)
+            } else {
+                flights.in_flight = true;
+                flights.sent += 1;
+                (flights.sent, true)
+            }
+        };
+        if launch {
+            self.launch();
+        }
+        match passed.wait_for(|passed| passed.broken || passed.answered >= ticket).await {
+            Ok(passed) if !passed.broken => Ok(()),
+            _ => Err(Broken),
+        }
+    }
+
+    /// Fails whoever waits, now and later.
+    pub(super) fn fail(&self) {
+        self.passed.send_modify(|passed| passed.broken = true);
+    }
+
+    /// Whether it can still be passed, as far as is known.
+    pub(super) fn works(&self) -> bool {
+        !self.passed.borrow().broken
+    }
+
+    fn launch(self: &Arc<Self>) {
+        let barrier = self.clone();
+        self.shared.send("echo", [(); 0], Box::new(move |outcome| barrier.landed(outcome.is_ok())));
+    }
+
+    fn landed(self: &Arc<Self>, answered: bool) {
+        if !answered {
+            return self.fail();
+        }
+        let again = {
+            let mut flights = self.lock();
+            let again = std::mem::take(&mut flights.wanted);
+            self.passed.send_modify(|passed| passed.answered = flights.sent);
+            flights.in_flight = again;
+            flights.sent += u64::from(again);
+            again
+        };
+        if again {
+            self.launch();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Flights> {
+        self.flights.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+
+    use super::*;
+    use crate::ovsdb::connection::Connection;
+    use crate::ovsdb::frame::Limits;
+
+    /// The id of the next echo that the peer hears.
+    async fn hear(peer: &mut DuplexStream) -> u64 {
+        let mut text = Vec::new();
+        loop {
+            if let Ok(request) = serde_json::from_slice::<serde_json::Value>(&text) {
+                assert_eq!(request["method"], "echo");
+                return request["id"].as_u64().unwrap();
+            }
+            text.push(tokio::time::timeout(Duration::from_secs(10), peer.read_u8()).await.unwrap().unwrap());
+        }
+    }
+
+    async fn answer(peer: &mut DuplexStream, id: u64) {
+        peer.write_all(format!("{{\"id\":{id},\"result\":[],\"error\":null}}").as_bytes()).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn who_comes_while_an_echo_is_on_its_way_shares_the_next() {
+        let (ours, mut peer) = tokio::io::duplex(4096);
+        let (read, write) = tokio::io::split(ours);
+        let connection = Connection::over(read, write, "the peer".into(), Limits::default());
+        let barrier = Barrier::new(connection.shared().clone());
+        let pass = || {
+            let barrier = barrier.clone();
+            tokio::spawn(async move { barrier.pass().await })
+        };
+        let first = pass();
+        let one = hear(&mut peer).await;
+        let (second, third) = (pass(), pass());
+        tokio::task::yield_now().await;
+        answer(&mut peer, one).await;
+        first.await.unwrap().unwrap();
+        let two = hear(&mut peer).await;
+        assert!(!second.is_finished() && !third.is_finished(), "the first echo proves nothing to those who came later");
+        answer(&mut peer, two).await;
+        second.await.unwrap().unwrap();
+        third.await.unwrap().unwrap();
+        // One that comes when none is on its way has its own.
+        let fourth = pass();
+        assert!(hear(&mut peer).await > two);
+        drop(connection);
+        fourth.await.unwrap().unwrap_err();
+        assert!(!barrier.works());
+        barrier.pass().await.unwrap_err();
+    }
+}
