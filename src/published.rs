@@ -115,9 +115,15 @@ fn chapter(entry: &Entry) -> String {
         }
     }
     let result = &schema["properties"]["result"];
-    let _ = write!(chapter, "\nResult: {}.", type_of(result));
+    let deep = is_deep(result);
+    let _ = write!(chapter, "\nResult: {}.", if deep { "object".into() } else { type_of(result) });
     if let Some(about) = result["description"].as_str() {
-        let _ = write!(chapter, " {about}");
+        let _ = write!(chapter, " {}", one_line(about));
+    }
+    if deep {
+        chapter.push_str("\n\n");
+        members(&mut chapter, result, "");
+        chapter.truncate(chapter.trim_end().len());
     }
     let (arguments, answer) = entry.example;
     let _ = writeln!(chapter, "\n\n```\n$ ovs-plugin {} '{arguments}'\n{answer}\n```", entry.name);
@@ -128,6 +134,45 @@ fn chapter(entry: &Entry) -> String {
         }
     }
     chapter
+}
+
+fn one_line(text: &str) -> String {
+    text.replace('\n', " ")
+}
+
+/// The schema of what is in a list, or may be left out; any other as it is.
+fn core(schema: &Value) -> &Value {
+    let choices = schema.get("anyOf").or_else(|| schema.get("oneOf")).and_then(Value::as_array);
+    let only = choices.and_then(|choices| choices.iter().find(|choice| choice["type"] != "null"));
+    match (only, schema.get("items")) {
+        (Some(only), _) if choices.is_some_and(|choices| choices.len() == 2) => core(only),
+        (None, Some(items)) => core(items),
+        _ => schema,
+    }
+}
+
+/// Whether a schema has members that have members.
+fn is_deep(schema: &Value) -> bool {
+    let members = schema["properties"].as_object().into_iter().flatten();
+    members.into_iter().any(|(_, member)| core(member).get("properties").is_some())
+}
+
+/// The members of an object as a list, each with those of its own below it.
+fn members(page: &mut String, schema: &Value, indent: &str) {
+    for (name, member) in schema["properties"].as_object().into_iter().flatten() {
+        let below = core(member);
+        let has_members = below.get("properties").is_some();
+        let kind = match (has_members, member.get("items").is_some()) {
+            (true, true) => "list of objects".into(),
+            (true, false) => "object".into(),
+            (false, _) => type_of(member),
+        };
+        let about = member["description"].as_str().map(one_line).unwrap_or_default();
+        let _ = writeln!(page, "{indent}- `{name}`: {kind}. {about}");
+        if has_members {
+            members(page, below, &format!("{indent}  "));
+        }
+    }
 }
 
 /// A type in words, from its schema.

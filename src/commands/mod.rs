@@ -17,6 +17,7 @@ mod port_list;
 mod port_set;
 mod port_settings;
 mod set;
+mod show;
 mod version;
 mod vlan_del;
 mod vlan_ensure;
@@ -58,6 +59,7 @@ pub static REGISTRY: &[Entry] = &[
     Entry::of::<vlan_del::VlanDel>(),
     Entry::of::<vxlan_ensure::VxlanEnsure>(),
     Entry::of::<vxlan_del::VxlanDel>(),
+    Entry::of::<show::Show>(),
     Entry::of::<version::Version>(),
 ];
 

@@ -10,6 +10,7 @@ mod commit;
 pub mod derived;
 pub mod options;
 pub mod patch;
+pub mod picture;
 pub mod port;
 pub mod record;
 pub mod run;
