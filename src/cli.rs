@@ -2,6 +2,7 @@
 //! container.
 
 mod execute;
+mod findings;
 mod graph;
 mod output;
 mod problems;

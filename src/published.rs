@@ -7,12 +7,15 @@ use std::fmt::Write;
 use serde_json::{Map, Value, json};
 
 use crate::commands::{Entry, REGISTRY};
-use crate::vswitch::tables;
+use crate::vswitch::{doctor, tables};
 
 /// Every published file, by its path in the project.
 pub fn files() -> Vec<(String, String)> {
-    let mut files =
-        vec![("docs/commands.md".to_owned(), manual()), ("schemas/database.json".to_owned(), pretty(&database()))];
+    let mut files = vec![
+        ("docs/commands.md".to_owned(), manual()),
+        ("docs/doctor.md".to_owned(), codes()),
+        ("schemas/database.json".to_owned(), pretty(&database())),
+    ];
     files.extend(REGISTRY.iter().map(|entry| (format!("schemas/{}.json", entry.name), pretty(&schema(entry)))));
     files
 }
@@ -67,6 +70,19 @@ fn database() -> Value {
 
 fn pretty(value: &Value) -> String {
     format!("{value:#}\n")
+}
+
+/// `docs/doctor.md`.
+fn codes() -> String {
+    let mut page = String::from(DOCTOR);
+    for code in doctor::CODES {
+        let severity = json!(code.severity);
+        let severity = severity.as_str().unwrap_or_default();
+        // Writing to a string does not fail.
+        let _ =
+            writeln!(page, "| `{}` | {severity} | {} | {} |", code.name, code.meaning, code.advice.replace('|', "\\|"));
+    }
+    page
 }
 
 /// `docs/commands.md`.
@@ -234,6 +250,23 @@ until `ovs-vswitchd` has applied the change (`cur_cfg` of ovs-vswitchd.conf.db(5
 
 | command | what it does |
 |---|---|
+";
+
+const DOCTOR: &str = "\
+<!-- Made from the program's table of codes by `make generate`; changes here are lost. -->
+# What the doctor finds
+
+`ovs-plugin doctor`, and the command [ovs.doctor](commands.md#ovsdoctor), examine the switch and answer with findings. Each
+has a code whose meaning never changes, a severity, what it is about (bridge, port, interface, as much of it as fits), what
+was found, what that means, and what to do. It is a report, so the exit status is 0 whatever is found; `errors` counts what
+does not work.
+
+What is looked at: the database, in one request; `ovs-vswitchd`, on its control socket; the kernel's network devices and
+their addresses. Nothing is changed. With a database over TCP the switch is on another machine, and only the database is
+looked at. A code is told once for its cause: the ports of a bridge without a datapath, for instance, are not listed.
+
+| code | severity | meaning | what to do |
+|---|---|---|---|
 ";
 
 const COMMON_CHAPTER: &str = "

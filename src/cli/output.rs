@@ -6,7 +6,8 @@ use anstream::{AutoStream, ColorChoice};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{graph, tree};
+use super::{findings, graph, tree};
+use crate::vswitch::doctor::Diagnosis;
 use crate::vswitch::picture::Picture;
 
 /// How an answer is written.
@@ -77,6 +78,7 @@ pub(super) fn json(answer: &Value) -> String {
 pub(super) fn text(command: &str, answer: &Value) -> String {
     let drawn = match command {
         "show" => picture(answer).map(|picture| tree::draw(&picture)),
+        "doctor" => Diagnosis::deserialize(answer).ok().map(|diagnosis| findings::write(&diagnosis)),
         _ => None,
     };
     drawn.unwrap_or_else(|| plain(answer))

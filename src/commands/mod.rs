@@ -11,6 +11,7 @@ mod bond_member_del;
 mod bridge_add;
 mod bridge_del;
 mod bridge_list;
+mod doctor;
 mod port_add;
 mod port_del;
 mod port_list;
@@ -60,6 +61,7 @@ pub static REGISTRY: &[Entry] = &[
     Entry::of::<vxlan_ensure::VxlanEnsure>(),
     Entry::of::<vxlan_del::VxlanDel>(),
     Entry::of::<show::Show>(),
+    Entry::of::<doctor::Doctor>(),
     Entry::of::<version::Version>(),
 ];
 

@@ -7,7 +7,9 @@
 pub mod bridge;
 pub mod changes;
 mod commit;
+pub mod daemon;
 pub mod derived;
+pub mod doctor;
 pub mod options;
 pub mod patch;
 pub mod picture;

@@ -12,6 +12,7 @@ mod bonds_more;
 mod bridges;
 mod container_ports;
 mod deadlines;
+mod doctor;
 mod dry_runs;
 mod golden;
 mod harness;

@@ -141,6 +141,23 @@ fn the_picture_comes_in_every_format() {
 }
 
 #[test]
+fn the_doctor_is_readable_on_a_terminal() {
+    let switch = Switch::new();
+    switch.ok("bridge-add", json!({"bridge": "br0"}));
+    let healthy = on_terminal(&switch, &["doctor"]);
+    assert!(healthy.exit == Some(0) && healthy.screen.contains("nothing is wrong"), "{healthy:?}");
+    switch.ok("port-add", json!({"bridge": "br0", "port": "nodev", "verify": false}));
+    let answer = in_pipe(&switch, &["doctor", "--output", "text"]);
+    let mut lines = answer.stdout.lines();
+    let first = lines.next().unwrap();
+    assert!(first.starts_with("error[interface-broken] interface nodev does not work"), "{first}");
+    assert!(first.ends_with("(bridge br0, port nodev)"), "{first}");
+    assert!(answer.stdout.ends_with("\n1 error, 0 warnings, 0 notes\n"), "{}", answer.stdout);
+    assert_eq!(answer.exit, Some(0), "it is a report");
+    assert!(on_terminal(&switch, &["doctor"]).screen.contains(ESCAPE));
+}
+
+#[test]
 fn names_with_control_characters_do_not_reach_the_terminal() {
     let switch = Switch::builder().without_vswitchd().start();
     let row = json!({"name": "evil\u{1b}[2J", "external_ids": ["map", []]});

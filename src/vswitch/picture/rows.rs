@@ -116,9 +116,6 @@ pub struct PortRow {
     /// The port's part in the Rapid Spanning Tree Protocol.
     #[serde(deserialize_with = "map")]
     pub rstp_status: Strings,
-    /// Settings.
-    #[serde(deserialize_with = "map")]
-    pub other_config: Strings,
     /// Whatever others note.
     #[serde(deserialize_with = "map")]
     pub external_ids: Strings,
@@ -209,7 +206,6 @@ pub const COLUMNS: &[(&str, &[&str])] = &[
             "fake_bridge",
             "status",
             "rstp_status",
-            "other_config",
             "external_ids",
         ],
     ),
