@@ -1,6 +1,7 @@
 //! What a person types, apart from the commands themselves: help, version, schemas, and the steps of the
 //! container.
 
+mod counters;
 mod execute;
 mod findings;
 mod graph;

@@ -6,9 +6,10 @@ use anstream::{AutoStream, ColorChoice};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{findings, graph, tree};
+use super::{counters, findings, graph, tree};
 use crate::vswitch::doctor::Diagnosis;
 use crate::vswitch::picture::Picture;
+use crate::vswitch::stats::Statistics;
 
 /// How an answer is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +79,7 @@ pub(super) fn json(answer: &Value) -> String {
 pub(super) fn text(command: &str, answer: &Value) -> String {
     let drawn = match command {
         "show" => picture(answer).map(|picture| tree::draw(&picture)),
+        "stats" => Statistics::deserialize(answer).ok().map(|statistics| counters::write(&statistics)),
         "doctor" => Diagnosis::deserialize(answer).ok().map(|diagnosis| findings::write(&diagnosis)),
         _ => None,
     };

@@ -19,6 +19,7 @@ mod port_set;
 mod port_settings;
 mod set;
 mod show;
+mod stats;
 mod version;
 mod vlan_del;
 mod vlan_ensure;
@@ -61,6 +62,7 @@ pub static REGISTRY: &[Entry] = &[
     Entry::of::<vxlan_ensure::VxlanEnsure>(),
     Entry::of::<vxlan_del::VxlanDel>(),
     Entry::of::<show::Show>(),
+    Entry::of::<stats::Stats>(),
     Entry::of::<doctor::Doctor>(),
     Entry::of::<version::Version>(),
 ];

@@ -17,6 +17,7 @@ pub mod port;
 pub mod record;
 pub mod run;
 pub mod session;
+pub mod stats;
 pub mod tables;
 mod undo;
 pub mod unit;

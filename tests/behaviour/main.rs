@@ -28,6 +28,7 @@ mod round_trips;
 mod set;
 mod show;
 mod stale_ports;
+mod stats;
 mod taking_back;
 mod traffic;
 mod verify;

@@ -158,6 +158,20 @@ fn the_doctor_is_readable_on_a_terminal() {
 }
 
 #[test]
+fn counters_are_a_table_on_a_terminal() {
+    let switch = Switch::builder().veth("e1", "e1-p").start();
+    switch.ok("bridge-add", json!({"bridge": "br0"}));
+    switch.ok("port-add", json!({"bridge": "br0", "port": "e1"}));
+    let text = in_pipe(&switch, &["stats", "--output", "text"]).stdout;
+    let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(lines[0][..4], ["bridge", "interface", "rx", "packets"], "{text}");
+    assert_eq!((lines[1][1], lines[2][1]), ("br0", "e1"), "{text}");
+    assert!(!text.contains("bit/s"), "{text}");
+    let rates = in_pipe(&switch, &["stats", r#"{"interval": 6}"#, "--output", "text"]).stdout;
+    assert!(rates.contains("rx bit/s") && rates.contains("~5 s"), "{rates}");
+}
+
+#[test]
 fn names_with_control_characters_do_not_reach_the_terminal() {
     let switch = Switch::builder().without_vswitchd().start();
     let row = json!({"name": "evil\u{1b}[2J", "external_ids": ["map", []]});

@@ -35,6 +35,7 @@ fn a_dry_run_tells_what_the_real_run_then_does_and_changes_nothing() {
         ("bridge-list", json!({})),
         ("port-list", json!({"bridge": "br0"})),
         ("show", json!({})),
+        ("stats", json!({})),
         ("doctor", json!({})),
         ("version", json!({})),
         ("bridge-del", json!({"bridge": "br0"})),
@@ -45,7 +46,7 @@ fn a_dry_run_tells_what_the_real_run_then_does_and_changes_nothing() {
         assert_eq!(dry["changed"], real["changed"], "{command}");
         assert_eq!(dry["changes"], real["changes"], "{command}");
         assert_eq!(dry["interfaces"], json!([]), "{command}");
-        let reads = ["bridge-list", "port-list", "show", "doctor", "version"].contains(&command);
+        let reads = ["bridge-list", "port-list", "show", "stats", "doctor", "version"].contains(&command);
         assert_eq!(real["changed"], json!(!reads), "{command}: {real}");
     }
 }
