@@ -106,7 +106,7 @@ fn command_of_the_registry(name: &str, arguments: &ArgMatches) -> Result<ExitCod
     if output == Output::Agent {
         return Ok(crate::agent::run(&[name.into(), json.into()]));
     }
-    let answer = execute::execute(entry, json).map_err(|error| Problem(error.to_string()))?;
+    let answer = execute::execute(entry, json).map_err(|error| Problem(style::printable(&error.to_string())))?;
     let text = match (output, format) {
         (Output::Json, _) => output::json(&answer),
         (_, Some(format)) => output::formatted(format, &answer),

@@ -6,6 +6,7 @@ use anstream::{AutoStream, ColorChoice};
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::style::printable;
 use super::{counters, findings, graph, tree};
 use crate::vswitch::doctor::Diagnosis;
 use crate::vswitch::picture::Picture;
@@ -103,12 +104,12 @@ fn picture(answer: &Value) -> Option<Picture> {
 /// Any answer: nothing for one that says nothing, a line for a text, lines for several, else JSON.
 fn plain(answer: &Value) -> String {
     let lines = |texts: &[Value]| {
-        texts.iter().map(|text| text.as_str().map(|text| format!("{text}\n"))).collect::<Option<String>>()
+        texts.iter().map(|text| text.as_str().map(|text| format!("{}\n", printable(text)))).collect::<Option<String>>()
     };
     match answer {
         Value::Null => String::new(),
         Value::String(text) if text.is_empty() => String::new(),
-        Value::String(text) => format!("{text}\n"),
+        Value::String(text) => format!("{}\n", printable(text)),
         Value::Array(texts) => lines(texts).unwrap_or_else(|| json(answer)),
         _ => json(answer),
     }

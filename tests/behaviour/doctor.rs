@@ -141,6 +141,32 @@ fn an_ovs_vswitchd_that_does_not_answer_is_found() {
 }
 
 #[test]
+fn a_short_deadline_still_leaves_time_for_the_findings() {
+    let switch = Switch::new();
+    switch.pause_vswitchd();
+    let diagnosis = switch.prepare("doctor", json!({})).env("OVS_PLUGIN_TIMEOUT", "2").run().ok();
+    assert_eq!(codes(diagnosis["findings"].as_array().unwrap()), ["vswitchd-dead"]);
+}
+
+#[test]
+fn of_a_switch_on_another_machine_only_the_database_is_looked_at() {
+    let switch = Switch::new();
+    switch.ok("bridge-add", json!({"bridge": "br0"}));
+    switch.ok("port-add", json!({"bridge": "br0", "port": "nodev", "verify": false}));
+    switch.stop_vswitchd();
+    let mut add_remote = switch.tool("ovs-appctl");
+    output_of({
+        add_remote.args(["--target", "ovsdb-server", "ovsdb-server/add-remote", "ptcp:6640:127.0.0.1"]);
+        add_remote
+    });
+    let remote = switch.prepare("doctor", json!({})).env("OVS_PLUGIN_DB", "tcp:127.0.0.1:6640").run().ok();
+    assert_eq!(codes(remote["findings"].as_array().unwrap()), ["interface-broken"]);
+    let mut local = findings(&switch);
+    local.retain(|finding| finding["code"] == "vswitchd-dead");
+    assert_eq!(local.len(), 1);
+}
+
+#[test]
 fn an_ovs_vswitchd_that_answers_and_does_not_apply_is_found() {
     let switch = Switch::new();
     // As if another one were in charge: without its lock it does nothing (ovs-vswitchd(8)).

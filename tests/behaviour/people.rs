@@ -179,8 +179,10 @@ fn names_with_control_characters_do_not_reach_the_terminal() {
     let mutations = json!([["bridges", "insert", ["named-uuid", "b"]]]);
     let mutate = json!({"op": "mutate", "table": "Open_vSwitch", "where": [], "mutations": mutations});
     switch.transact(&[insert, mutate]);
-    let seen = on_terminal(&switch, &["show"]);
-    assert!(seen.screen.contains("evil") && !seen.screen.contains("\u{1b}[2J"), "{:?}", seen.screen);
+    for command in ["show", "bridge-list"] {
+        let seen = on_terminal(&switch, &[command]);
+        assert!(seen.screen.contains("evil") && !seen.screen.contains("\u{1b}[2J"), "{:?}", seen.screen);
+    }
 }
 
 #[test]

@@ -91,17 +91,19 @@ impl Unit<'_> {
             Remote::Unix(path) => Some(path.clone()),
             _ => None,
         });
-        let patience = self.session.deadline.clone();
+        // Something is left of the deadline for the rest, in any case.
+        let patience = PATIENCE.min(self.settings().timeout / 4);
+        let deadline = self.session.deadline.clone();
         let alive = match socket.as_ref().and_then(|socket| socket.parent()) {
-            Some(run) => match tokio::time::timeout(PATIENCE, daemon::answers(run, &patience)).await {
+            Some(run) => match tokio::time::timeout(patience, daemon::answers(run, &deadline)).await {
                 Ok(answer) => answer,
-                Err(_) => Err(format!("ovs-vswitchd does not answer within {} s", PATIENCE.as_secs())),
+                Err(_) => Err(format!("ovs-vswitchd does not answer within {} s", patience.as_secs_f64())),
             },
             None => Ok(()),
         };
         let daemon = match alive {
             Err(why) => Daemon::Dead(why),
-            Ok(()) if self.catches_up(&tables).await? => Daemon::Well,
+            Ok(()) if self.catches_up(&tables, patience).await? => Daemon::Well,
             Ok(()) => Daemon::Behind,
         };
         // What was read while it was busy is not what it reports now.
@@ -125,14 +127,14 @@ impl Unit<'_> {
     }
 
     /// Whether ovs-vswitchd has applied, or soon applies, the configuration that these tables have.
-    async fn catches_up(&mut self, tables: &Tables) -> Result<bool, Error> {
+    async fn catches_up(&mut self, tables: &Tables, patience: Duration) -> Result<bool, Error> {
         const PAUSE: Duration = Duration::from_millis(50);
         let Some(root) = tables.root.as_ref().filter(|_| is_behind(tables)) else {
             return Ok(true);
         };
         let mut select = Transaction::new();
         select.select(OPEN_VSWITCH, Vec::new(), &["cur_cfg"]);
-        for _ in 0..PATIENCE.as_millis() / PAUSE.as_millis() {
+        for _ in 0..patience.as_millis() / PAUSE.as_millis() {
             let results = self.session.read(&select).await?;
             let rows: Vec<Columns> = results.first().and_then(|result| result.rows().ok()).unwrap_or_default();
             let reached = rows.first().and_then(|row| row.get("cur_cfg").and_then(Value::as_integer));

@@ -61,7 +61,8 @@ pub(super) fn check(examination: &Examination, findings: &mut Findings) {
                 let cause = likely_cause(name, &interface.r#type, ofport, error.as_deref(), datapath_type);
                 let words = error.as_deref().unwrap_or("ovs-vswitchd does not say why");
                 let cause = cause.map(|cause| format!(" ({cause})")).unwrap_or_default();
-                findings.add(&BROKEN, place.about(), format!("interface {name} does not work: {words}{cause}"));
+                let message = format!("interface {name} does not work: {words}{cause}");
+                findings.add(&BROKEN, place.about(), message);
             }
         }
     }
@@ -76,7 +77,8 @@ fn states(place: &super::examination::Place<'_>, findings: &mut Findings) {
     let is_down = |state: &Option<String>| state.as_deref() == Some("down");
     let name = &interface.name;
     if is_down(&interface.admin_state) {
-        findings.add(&DOWN, place.about(), format!("device {name} is not set up"));
+        let advice = format!("Set the device up: ip link set dev {name} up");
+        findings.add_advising(&DOWN, place.about(), format!("device {name} is not set up"), advice);
     } else if is_down(&interface.link_state) {
         findings.add(&NO_LINK, place.about(), format!("device {name} has no link"));
     }

@@ -25,7 +25,10 @@ pub(super) const DATAPATHS: Code = Code {
 
 pub(super) fn check(examination: &Examination, findings: &mut Findings) {
     let patches = examination.patches();
-    for place in patches.values().filter(|place| vlans::part(&place.interface.name).is_none()) {
+    for place in examination.places().filter(|place| place.interface.r#type == "patch") {
+        if vlans::part(&place.interface.name).is_some() {
+            continue;
+        }
         let name = &place.interface.name;
         let Some(peer) = place.peer() else {
             findings.add(&NO_PEER, place.about(), format!("patch port {name} names no peer (options:peer)"));

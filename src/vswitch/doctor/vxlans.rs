@@ -116,12 +116,14 @@ fn device(examination: &Examination, place: &Place<'_>, findings: &mut Findings)
         }
         Some(_) => {}
     }
+    let set_up = |device: &str| format!("Set the device up: ip link set dev {device} up");
     if !link.up {
-        findings.add(&DOWN, place.about(), format!("{name} is not set up"));
+        findings.add_advising(&DOWN, place.about(), format!("{name} is not set up"), set_up(name));
     }
     if let Some(lower) = kernel.lower(link)
         && kernel.devices.get(lower).is_some_and(|device| !device.up)
     {
-        findings.add(&DOWN, place.about(), format!("{name} runs over {lower}, which is not set up"));
+        let message = format!("{name} runs over {lower}, which is not set up");
+        findings.add_advising(&DOWN, place.about(), message, set_up(lower));
     }
 }

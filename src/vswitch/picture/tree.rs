@@ -226,6 +226,9 @@ pub struct PatchPeer {
 pub(crate) const TUNNELS: &[&str] =
     &["vxlan", "geneve", "gre", "ip6gre", "erspan", "ip6erspan", "lisp", "stt", "bareudp", "gtpu", "srv6"];
 
+/// How ovs-vswitchd spells that a bond has no active member (vswitchd/bridge.c, `port_refresh_bond_status`).
+const NO_MAC: &str = "00:00:00:00:00:00";
+
 /// Options whose values nobody should read over a shoulder (IPsec of ovs-monitor-ipsec(8)).
 const SECRET: &[&str] = &["psk", "private_key"];
 
@@ -427,7 +430,7 @@ fn bond(row: &PortRow, interfaces: &[&InterfaceRow]) -> Option<Bond> {
     Some(Bond {
         mode: row.bond_mode.clone().unwrap_or_else(|| "active-backup".into()),
         lacp: lacp.to_owned(),
-        active_member: row.bond_active_slave.as_ref().map(named),
+        active_member: row.bond_active_slave.as_ref().filter(|mac| *mac != NO_MAC).map(named),
     })
 }
 
