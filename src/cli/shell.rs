@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use clap_complete::Shell;
+use clap_complete::generate;
+use clap_complete::shells::{Bash, Fish, Zsh};
 
 use super::output;
 use crate::container::Problem;
@@ -12,13 +13,12 @@ pub(super) const SHELLS: [&str; 3] = ["bash", "zsh", "fish"];
 
 /// Prints the completions for a shell.
 pub(super) fn completions(shell: &str) {
-    let shell = match shell {
-        "zsh" => Shell::Zsh,
-        "fish" => Shell::Fish,
-        _ => Shell::Bash,
-    };
-    let mut script = Vec::new();
-    clap_complete::generate(shell, &mut super::command(), "ovs-plugin", &mut script);
+    let (mut command, mut script) = (super::command(), Vec::new());
+    match shell {
+        "zsh" => generate(Zsh, &mut command, "ovs-plugin", &mut script),
+        "fish" => generate(Fish, &mut command, "ovs-plugin", &mut script),
+        _ => generate(Bash, &mut command, "ovs-plugin", &mut script),
+    }
     output::print(&String::from_utf8_lossy(&script), Some("never"));
 }
 
