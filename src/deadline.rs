@@ -10,6 +10,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::one_shot;
+
 /// A point in time until which a command may take, unless it is told to stop before.
 #[derive(Clone, Debug)]
 pub struct Deadline {
@@ -63,13 +65,22 @@ impl Deadline {
             Ok(signal) = async { stop.wait_for(Option::is_some).await.map(|name| *name) } => {
                 Err(Expired::Signal(signal.unwrap_or("a signal")))
             }
-            () = tokio::time::sleep_until(self.at) => Err(Expired::Time(self.allowed)),
+            () = sleep_until(self.at) => Err(Expired::Time(self.allowed)),
         }
     }
 
     /// Pauses, at most until the deadline.
     pub async fn sleep(&self, pause: Duration) -> Result<(), Expired> {
-        self.limit(tokio::time::sleep(pause)).await
+        self.limit(sleep_until(Instant::now() + pause)).await
+    }
+}
+
+/// By the clock of whichever runtime this is in.
+async fn sleep_until(at: Instant) {
+    if one_shot::is_active() {
+        one_shot::sleep_until(at.into_std()).await;
+    } else {
+        tokio::time::sleep_until(at).await;
     }
 }
 

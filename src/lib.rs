@@ -9,7 +9,8 @@
 //! - [`ovsdb`] is a complete OVSDB client that knows nothing of switches.
 //! - [`container`] is what happens around the daemons in the *ovs* container.
 //! - [`published`] makes the schemas and the manual from the registry.
-//! - [`settings`], [`deadline`], [`error`] and [`log`] are what all of them share.
+//! - [`settings`], [`deadline`], [`error`], [`log`] and [`one_shot`], the runtime of a single command, are what all of
+//!   them share.
 //!
 //! Doors depend on commands, commands on vswitch and links, vswitch on ovsdb; never the other way.
 
@@ -21,6 +22,7 @@ pub mod deadline;
 pub mod error;
 pub mod links;
 pub mod log;
+pub mod one_shot;
 pub mod ovsdb;
 pub mod published;
 pub mod settings;

@@ -1,23 +1,25 @@
 //! Kernel network devices over rtnetlink: looking them up, making VXLAN devices, setting devices up and down.
 //!
 //! Each operation is one request and one answer; no look-up lists all devices. The kernel works on a request while it
-//! is being sent: where something else holds its routing lock, sending holds the thread, and no timer cuts that short.
-//! Knows nothing of switches or of how devices are named.
+//! is being sent, and the answer is there when sending returns. So nothing here is asynchronous: there is nothing to
+//! wait for, and where something else holds the kernel's routing lock, no timer would cut the sending short. Knows
+//! nothing of switches or of how devices are named.
 
 use std::fmt;
 use std::io;
 use std::net::Ipv4Addr;
-use std::pin::pin;
+use std::sync::atomic::{AtomicU32, Ordering};
 
-use futures_util::StreamExt;
 use rtnetlink::packet_core::{
     ErrorMessage, NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload, NlasIterator,
 };
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::packet_route::link::{InfoData, InfoVxlan, LinkAttribute, LinkFlags, LinkInfo, LinkMessage};
-use rtnetlink::sys::AsyncSocket;
-use rtnetlink::{Handle, LinkMessageBuilder, LinkUnspec, LinkVxlan};
-use tokio::task::AbortHandle;
+use rtnetlink::sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
+use rtnetlink::{LinkMessageBuilder, LinkUnspec, LinkVxlan};
+
+/// What the kernel tells of one device takes about 2 KiB; a network card with many functions is not asked about them.
+const ANSWER_SIZE: usize = 32 * 1024;
 
 /// The longest name of a device in bytes (linux/if.h: `IFNAMSIZ` less the terminating zero).
 const NAME_MAX: usize = 15;
@@ -25,8 +27,9 @@ const NAME_MAX: usize = 15;
 /// A connection to the kernel's routing subsystem (`NETLINK_ROUTE`), for the network namespace it was opened in.
 #[derive(Debug)]
 pub struct Links {
-    handle: Handle,
-    driver: AbortHandle,
+    socket: Socket,
+    /// Of the last request; its answer repeats it.
+    sequence: AtomicU32,
 }
 
 /// A network device.
@@ -162,53 +165,55 @@ impl LinkError {
 }
 
 impl Links {
-    /// Opens a netlink socket, and has the runtime serve it until this is dropped.
-    ///
-    /// # Panics
-    ///
-    /// Outside of a tokio runtime with I/O enabled.
+    /// Opens a netlink socket.
     pub fn open() -> Result<Self, LinkError> {
-        let (mut connection, handle, _) = rtnetlink::new_connection().map_err(LinkError::Open)?;
-        // Lets a change that was made be told from a connection that broke: both would only end the answers.
-        connection.set_forward_ack(true);
+        let socket = Links::connect(NETLINK_ROUTE).map_err(LinkError::Open)?;
         // Words with the error numbers. Kernels before 4.12 have none, and everything else works.
-        let _ = connection.socket_mut().socket_ref().set_ext_ack(true);
-        let driver = tokio::spawn(connection).abort_handle();
-        Ok(Links { handle, driver })
+        let _ = socket.set_ext_ack(true);
+        Ok(Links { socket, sequence: AtomicU32::new(0) })
+    }
+
+    fn connect(protocol: isize) -> io::Result<Socket> {
+        let mut socket = Socket::new(protocol)?;
+        socket.bind_auto()?;
+        socket.connect(&SocketAddr::new(0, 0))?;
+        // An answer that is not there when sending returns will never come.
+        socket.set_non_blocking(true)?;
+        Ok(socket)
     }
 
     /// The device of this name, if there is one. From Linux 5.5 on an alternative name finds it, too.
-    pub async fn get(&self, name: &str) -> Result<Option<Link>, LinkError> {
-        self.find(Request::Find(name)).await
+    pub fn get(&self, name: &str) -> Result<Option<Link>, LinkError> {
+        self.find(Request::Find(name))
     }
 
     /// The name of the device with this number, if there is one.
-    pub async fn name_of(&self, index: u32) -> Result<Option<String>, LinkError> {
-        Ok(self.find(Request::FindNumber(index)).await?.map(|link| link.name))
+    pub fn name_of(&self, index: u32) -> Result<Option<String>, LinkError> {
+        Ok(self.find(Request::FindNumber(index))?.map(|link| link.name))
     }
 
     /// Makes a VXLAN device and sets it up, in one request: the kernel removes it again where it can't be set up.
-    pub async fn add_vxlan(&self, vxlan: &Vxlan) -> Result<(), LinkError> {
-        self.change(Request::AddVxlan(vxlan)).await
+    pub fn add_vxlan(&self, vxlan: &Vxlan) -> Result<(), LinkError> {
+        self.change(Request::AddVxlan(vxlan))
     }
 
     /// Sets a device up.
-    pub async fn set_up(&self, name: &str) -> Result<(), LinkError> {
-        self.change(Request::SetUp(name)).await
+    pub fn set_up(&self, name: &str) -> Result<(), LinkError> {
+        self.change(Request::SetUp(name))
     }
 
     /// Sets a device down.
-    pub async fn set_down(&self, name: &str) -> Result<(), LinkError> {
-        self.change(Request::SetDown(name)).await
+    pub fn set_down(&self, name: &str) -> Result<(), LinkError> {
+        self.change(Request::SetDown(name))
     }
 
     /// Deletes a device.
-    pub async fn delete(&self, name: &str) -> Result<(), LinkError> {
-        self.change(Request::Delete(name)).await
+    pub fn delete(&self, name: &str) -> Result<(), LinkError> {
+        self.change(Request::Delete(name))
     }
 
-    async fn find(&self, request: Request<'_>) -> Result<Option<Link>, LinkError> {
-        match self.call(&request).await {
+    fn find(&self, request: Request<'_>) -> Result<Option<Link>, LinkError> {
+        match self.call(&request) {
             Ok(NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link))) => Ok(Some(read(link))),
             Ok(other) => Err(LinkError::Unexpected { action: request.to_string(), answer: other.message_type() }),
             Err(error) if error.is_missing() => Ok(None),
@@ -216,8 +221,8 @@ impl Links {
         }
     }
 
-    async fn change(&self, request: Request<'_>) -> Result<(), LinkError> {
-        match self.call(&request).await? {
+    fn change(&self, request: Request<'_>) -> Result<(), LinkError> {
+        match self.call(&request)? {
             // An error message without an error number is an acknowledgement.
             NetlinkPayload::Error(_) => Ok(()),
             other => Err(LinkError::Unexpected { action: request.to_string(), answer: other.message_type() }),
@@ -225,22 +230,31 @@ impl Links {
     }
 
     /// The kernel's answer to a request, unless it is an error.
-    async fn call(&self, request: &Request<'_>) -> Result<NetlinkPayload<RouteNetlinkMessage>, LinkError> {
+    fn call(&self, request: &Request<'_>) -> Result<NetlinkPayload<RouteNetlinkMessage>, LinkError> {
         request.check()?;
         let lost = || LinkError::Lost { action: request.to_string() };
-        let mut answers = pin!(self.handle.clone().request(request.message()).map_err(|_| lost())?);
-        match answers.next().await.ok_or_else(lost)?.payload {
-            NetlinkPayload::Error(error) if error.code.is_some() => {
-                Err(LinkError::refused(request, error.raw_code().saturating_neg(), said(&error)))
+        let mut message = request.message();
+        message.header.sequence_number = self.sequence.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
+        message.finalize();
+        let mut bytes = vec![0; message.buffer_len()];
+        message.serialize(&mut bytes);
+        self.socket.send(&bytes, 0).map_err(|_| lost())?;
+        let mut answer = Vec::with_capacity(ANSWER_SIZE);
+        loop {
+            answer.clear();
+            self.socket.recv(&mut answer, 0).map_err(|_| lost())?;
+            let told = NetlinkMessage::<RouteNetlinkMessage>::deserialize(&answer).map_err(|_| lost())?;
+            // What a request before was answered late.
+            if told.header.sequence_number != message.header.sequence_number {
+                continue;
             }
-            answer => Ok(answer),
+            return match told.payload {
+                NetlinkPayload::Error(error) if error.code.is_some() => {
+                    Err(LinkError::refused(request, error.raw_code().saturating_neg(), said(&error)))
+                }
+                answer => Ok(answer),
+            };
         }
-    }
-}
-
-impl Drop for Links {
-    fn drop(&mut self) {
-        self.driver.abort();
     }
 }
 
@@ -525,15 +539,15 @@ mod tests {
         assert!(Request::Find("fifteen-bytes-%").check().is_ok());
     }
 
-    #[tokio::test]
-    async fn a_lost_connection_is_not_taken_for_an_answer() {
-        let links = Links::open().unwrap();
-        links.driver.abort();
-        // Before and after the runtime gets to it: a request that nobody answers, and one that nobody takes.
+    #[test]
+    fn a_lost_connection_is_not_taken_for_an_answer() {
+        // Nobody in the kernel answers on this one.
+        let socket = Links::connect(rtnetlink::sys::protocols::NETLINK_USERSOCK).unwrap();
+        let links = Links { socket, sequence: AtomicU32::new(0) };
         for _ in 0..2 {
-            let found = links.get("lo").await;
+            let found = links.get("lo");
             assert!(matches!(found, Err(LinkError::Lost { .. })), "{found:?}");
-            let deleted = links.delete("no-such-device").await;
+            let deleted = links.delete("no-such-device");
             assert!(matches!(deleted, Err(LinkError::Lost { .. })), "{deleted:?}");
         }
     }

@@ -3,9 +3,13 @@
 //! The host agent parses stderr by the same rules as stdout: a line that starts with digits and `::` would be taken
 //! for a message, even for the result. So every line starts with the program's name, and an event never spans lines.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
+use std::io::Write as _;
 
-use tracing::{Event, Subscriber};
+use tracing::field::{Field, Visit};
+use tracing::level_filters::LevelFilter;
+use tracing::span;
+use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
 use tracing_subscriber::fmt::{FmtContext, layer};
@@ -18,20 +22,66 @@ use crate::settings::LOG;
 /// Logs from here on what `OVS_PLUGIN_LOG` asks for, warnings by default.
 pub fn to_stderr() {
     let asked = std::env::var(LOG).unwrap_or_default();
-    let (filter, wrong) = match asked.trim() {
-        "" => (Targets::new().with_default(tracing::Level::WARN), None),
-        asked => match asked.parse() {
-            Ok(filter) => (filter, None),
-            Err(error) => (Targets::new().with_default(tracing::Level::WARN), Some(error)),
+    // A second call finds a logger in place and leaves it.
+    let wrong = match asked.trim() {
+        "" | "warn" => return drop(tracing::subscriber::set_global_default(Warnings)),
+        asked => match asked.parse::<Targets>() {
+            Ok(filter) => {
+                let _ = tracing_subscriber::registry()
+                    .with(layer().event_format(OneLine).with_writer(std::io::stderr))
+                    .with(filter)
+                    .try_init();
+                return;
+            }
+            Err(error) => error,
         },
     };
-    // A second call finds a logger in place and leaves it.
-    let _ = tracing_subscriber::registry()
-        .with(layer().event_format(OneLine).with_writer(std::io::stderr))
-        .with(filter)
-        .try_init();
-    if let Some(error) = wrong {
-        tracing::warn!("{LOG}: {asked:?} is not a filter ({error}); expected something like warn or ovs_plugin=debug");
+    let _ = tracing::subscriber::set_global_default(Warnings);
+    tracing::warn!("{LOG}: {asked:?} is not a filter ({wrong}); expected something like warn or ovs_plugin=debug");
+}
+
+/// Warnings and errors, nothing else: what every command starts with. Setting up tracing-subscriber's registry, which it
+/// has no use for, would take longer than all the rest of its start.
+struct Warnings;
+
+impl Subscriber for Warnings {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        *metadata.level() <= Level::WARN
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        Some(LevelFilter::WARN)
+    }
+
+    fn event(&self, event: &Event<'_>) {
+        let mut fields = Fields(String::new());
+        event.record(&mut fields);
+        let mut line = String::new();
+        // Writing to a String can't fail. Nobody is left to be told that stderr is gone.
+        let _ = one_line(&mut line, *event.metadata().level(), &fields.0);
+        let _ = std::io::stderr().write_all(line.as_bytes());
+    }
+
+    // This program has no spans.
+    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+        span::Id::from_u64(1)
+    }
+    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+    fn enter(&self, _: &span::Id) {}
+    fn exit(&self, _: &span::Id) {}
+}
+
+/// The message, then the fields as `name=value`, as tracing-subscriber writes them.
+struct Fields(String);
+
+impl Visit for Fields {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        let blank = if self.0.is_empty() { "" } else { " " };
+        let _ = match field.name() {
+            "message" => write!(self.0, "{blank}{value:?}"),
+            name => write!(self.0, "{blank}{name}={value:?}"),
+        };
     }
 }
 
@@ -45,13 +95,17 @@ where
     fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
         let mut fields = String::new();
         context.format_fields(Writer::new(&mut fields), event)?;
-        write!(writer, "ovs-plugin: {}: ", event.metadata().level().as_str().to_ascii_lowercase())?;
-        for c in fields.chars() {
-            match c {
-                '\n' | '\r' => writer.write_char(' ')?,
-                c => writer.write_char(c)?,
-            }
-        }
-        writer.write_char('\n')
+        one_line(&mut writer, *event.metadata().level(), &fields)
     }
+}
+
+fn one_line(writer: &mut impl fmt::Write, level: Level, text: &str) -> fmt::Result {
+    write!(writer, "ovs-plugin: {}: ", level.as_str().to_ascii_lowercase())?;
+    for c in text.chars() {
+        match c {
+            '\n' | '\r' => writer.write_char(' ')?,
+            c => writer.write_char(c)?,
+        }
+    }
+    writer.write_char('\n')
 }

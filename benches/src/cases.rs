@@ -1,6 +1,6 @@
 //! The commands in the states in which they meet a switch, and what each yardstick does for the same.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
@@ -45,17 +45,24 @@ pub struct Case {
     pub after: fn(Size, &[usize]) -> Result<Vec<Value>>,
 }
 
-/// Network devices that a case may use: `e0` and so on, as many as twice the runs of a case.
+/// Network devices that a case may use: `e0` and so on, as many as twice the runs of a case, and `g0` and so on, one for
+/// each run.
 pub fn make_devices(runs: usize) -> Result<()> {
-    let lines = (0..2 * runs).map(|n| format!("link add e{n} up type veth peer name f{n}\n"));
-    ip(&lines.collect::<String>())
+    let pairs = (0..2 * runs).map(|n| format!("link add e{n} up type veth peer name f{n}\n"));
+    let more = (0..runs).map(|n| format!("link add g{n} up type veth peer name h{n}\n"));
+    ip(&pairs.chain(more).collect::<String>())
 }
 
 fn ip(lines: &str) -> Result<()> {
-    let file = "/run/ip-batch";
-    std::fs::write(file, lines)?;
+    let file = batch_file(lines)?;
     ensure!(Command::new("ip").args(["-batch", file]).status()?.success(), "ip failed at: {lines}");
     Ok(())
+}
+
+fn batch_file(lines: &str) -> Result<&'static str> {
+    let file = "/run/ip-batch";
+    std::fs::write(file, lines)?;
+    Ok(file)
 }
 
 fn select(table: &str, name: &str, columns: &[&str]) -> Value {
@@ -76,6 +83,11 @@ pub fn present_vlan(size: Size) -> usize {
         Size::Ports(_) => 4000,
         Size::Vlans(count) => count,
     }
+}
+
+/// A port that is there, whatever the size.
+fn present_port(size: Size) -> String {
+    format!("vlbr{}p", present_vlan(size))
 }
 
 /// The VLANs to be made: above those that are there, or, where all are, some of them that are taken away before.
@@ -108,6 +120,15 @@ fn delete_vteps(ns: &[usize]) -> Result<()> {
     ip(&vnis(ns).map(|vni| format!("link delete vtep{vni}\n")).collect::<String>())
 }
 
+/// Those of them that are still there: some yardsticks leave theirs.
+fn delete_vteps_left(ns: &[usize]) -> Result<Vec<Value>> {
+    let lines = vnis(ns).map(|vni| format!("link delete vtep{vni}\n"));
+    let file = batch_file(&lines.collect::<String>())?;
+    let quiet = (Stdio::null(), Stdio::null());
+    Command::new("ip").args(["-force", "-batch", file]).stdout(quiet.0).stderr(quiet.1).status()?;
+    Ok(Vec::new())
+}
+
 fn bridge_operations(name: &str, rows: impl FnOnce(&mut Rows) -> Vec<Value>) -> Vec<Value> {
     let mut made = Rows::default();
     let ports = rows(&mut made);
@@ -121,6 +142,26 @@ fn port_operations(name: &str, interfaces: &[String], columns: Value) -> Result<
     let interfaces: Vec<Value> = interfaces.iter().map(|interface| rows.interface(interface, json!({}))).collect();
     let port = rows.port(name, &interfaces, columns);
     rows.operations.push(add_ports(&uuid("Bridge", MASTER)?, vec![port]));
+    Ok(rows.operations)
+}
+
+/// A bond of the master for each run.
+fn bonds(ns: &[usize], members: impl Fn(usize) -> Vec<String>) -> Result<Vec<Value>> {
+    let mut rows = Rows::default();
+    let mut ports = Vec::new();
+    for &n in ns {
+        let interfaces: Vec<Value> = members(n).iter().map(|name| rows.interface(name, json!({}))).collect();
+        ports.push(rows.port(&format!("bond{n}"), &interfaces, json!({"bond_mode": "active-backup"})));
+    }
+    rows.operations.push(add_ports(&uuid("Bridge", MASTER)?, ports));
+    Ok(rows.operations)
+}
+
+fn make_vlans(ns: &[usize]) -> Result<Vec<Value>> {
+    let mut rows = Rows::default();
+    let (outer, bridges) = ns.iter().map(|n| rows.vlan(new_vlan(*n))).unzip();
+    rows.operations.push(add_ports(&uuid("Bridge", MASTER)?, outer));
+    rows.operations.push(add_bridges(bridges));
     Ok(rows.operations)
 }
 
@@ -249,6 +290,114 @@ pub const CASES: &[Case] = &[
         batch: None,
         before: nothing,
         after: nothing,
+    },
+    Case {
+        command: "bridge-list",
+        state: State::Repeated,
+        arguments: |_, _| json!({}),
+        floor: |_, _| {
+            let fakes = json!([["fake_bridge", "==", true]]);
+            Ok(vec![
+                json!({"op": "select", "table": "Bridge", "where": [], "columns": ["name"]}),
+                json!({"op": "select", "table": "Port", "where": fakes, "columns": ["name"]}),
+            ])
+        },
+        calls: |_, _| vec!["ovs-vsctl list-br".into()],
+        batch: None,
+        before: nothing,
+        after: nothing,
+    },
+    Case {
+        command: "port-list",
+        state: State::Repeated,
+        arguments: |size, _| json!({"bridge": format!("vlbr{}", present_vlan(size))}),
+        floor: |size, _| {
+            let bridge = format!("vlbr{}", present_vlan(size));
+            Ok(vec![select("Bridge", &bridge, &["ports"]), select("Port", &bridge, &["name"])])
+        },
+        calls: |size, _| vec![format!("ovs-vsctl list-ports vlbr{}", present_vlan(size))],
+        batch: None,
+        before: nothing,
+        after: nothing,
+    },
+    Case {
+        command: "port-set",
+        state: State::New,
+        arguments: |size, n| json!({"port": present_port(size), "external_ids": {"run": n.to_string()}}),
+        floor: |size, n| {
+            let change = |table| -> Result<Value> {
+                let pair = json!(["map", [["run", n.to_string()]]]);
+                let mutations = json!([["external_ids", "delete", ["set", ["run"]]], ["external_ids", "insert", pair]]);
+                let this = json!([["_uuid", "==", uuid(table, &present_port(size))?]]);
+                Ok(json!({"op": "mutate", "table": table, "where": this, "mutations": mutations}))
+            };
+            Ok(vec![change("Port")?, change("Interface")?])
+        },
+        calls: |size, n| {
+            let port = present_port(size);
+            vec![format!("ovs-vsctl set Port {port} external_ids:run={n} -- set Interface {port} external_ids:run={n}")]
+        },
+        batch: None,
+        before: nothing,
+        after: nothing,
+    },
+    Case {
+        command: "port-set",
+        state: State::Refused,
+        arguments: |_, _| json!({"port": "nowhere", "vlan": 9}),
+        floor: |_, _| Ok(vec![select("Port", "nowhere", &["_uuid"])]),
+        calls: |_, _| vec!["ovs-vsctl set Port nowhere tag=9".into()],
+        batch: None,
+        before: nothing,
+        after: nothing,
+    },
+    Case {
+        command: "bond-del",
+        state: State::New,
+        arguments: |_, n| json!({"bridge": MASTER, "port": format!("bond{n}")}),
+        floor: |_, n| remove_ports(&[format!("bond{n}")]),
+        calls: |_, n| vec![format!("ovs-vsctl del-port {MASTER} bond{n}")],
+        batch: None,
+        before: |_, ns| bonds(ns, |n| members(n).to_vec()),
+        after: nothing,
+    },
+    Case {
+        command: "bond-member-add",
+        state: State::New,
+        arguments: |_, n| json!({"port": format!("bond{n}"), "link": format!("g{n}")}),
+        floor: |_, n| {
+            let mut rows = Rows::default();
+            let member = rows.interface(&format!("g{n}"), json!({}));
+            let this = json!([["_uuid", "==", uuid("Port", &format!("bond{n}"))?]]);
+            let mutations = json!([["interfaces", "insert", member]]);
+            rows.operations.push(json!({"op": "mutate", "table": "Port", "where": this, "mutations": mutations}));
+            Ok(rows.operations)
+        },
+        calls: |_, n| {
+            vec![format!("ovs-vsctl -- --id=@i create Interface name=g{n} -- add Port bond{n} interfaces @i")]
+        },
+        batch: None,
+        before: |_, ns| bonds(ns, |n| members(n).to_vec()),
+        after: |_, ns| remove_ports(&ns.iter().map(named("bond")).collect::<Vec<_>>()),
+    },
+    Case {
+        command: "bond-member-del",
+        state: State::New,
+        arguments: |_, n| json!({"port": format!("bond{n}"), "link": format!("g{n}")}),
+        floor: |_, n| {
+            let this = json!([["_uuid", "==", uuid("Port", &format!("bond{n}"))?]]);
+            let mutations = json!([["interfaces", "delete", uuid("Interface", &format!("g{n}"))?]]);
+            Ok(vec![json!({"op": "mutate", "table": "Port", "where": this, "mutations": mutations})])
+        },
+        calls: |_, n| vec![format!("ovs-vsctl -- --id=@i get Interface g{n} -- remove Port bond{n} interfaces @i")],
+        batch: None,
+        before: |_, ns| {
+            bonds(ns, |n| {
+                let [one, other] = members(n);
+                vec![one, other, format!("g{n}")]
+            })
+        },
+        after: |_, ns| remove_ports(&ns.iter().map(named("bond")).collect::<Vec<_>>()),
     },
     Case {
         command: "set",
@@ -421,6 +570,32 @@ pub const CASES: &[Case] = &[
         after: nothing,
     },
     Case {
+        command: "vlan-del",
+        state: State::New,
+        arguments: |_, n| json!({"master": MASTER, "vlan": new_vlan(n)}),
+        floor: |_, n| remove_vlans(&[n]),
+        calls: |_, n| {
+            let vlan = new_vlan(n);
+            vec![format!("ovs-vsctl del-port {MASTER} vlbr{vlan}p"), format!("ovs-vsctl del-br vlbr{vlan}")]
+        },
+        batch: Some(|_, n| {
+            let vlan = new_vlan(n);
+            format!("ovs-vsctl del-port {MASTER} vlbr{vlan}p -- del-br vlbr{vlan}")
+        }),
+        before: |size, ns| if is_full(size) { Ok(Vec::new()) } else { make_vlans(ns) },
+        after: |size, ns| if is_full(size) { make_vlans(ns) } else { Ok(Vec::new()) },
+    },
+    Case {
+        command: "vlan-del",
+        state: State::Refused,
+        arguments: |_, _| json!({"master": "nowhere", "vlan": 4000}),
+        floor: |_, _| Ok(vec![select("Bridge", "nowhere", &["_uuid"]), select("Port", "nowhere", &["_uuid"])]),
+        calls: |_, _| vec!["ovs-vsctl br-exists nowhere".into()],
+        batch: None,
+        before: nothing,
+        after: nothing,
+    },
+    Case {
         command: "vxlan-ensure",
         state: State::New,
         arguments: |_, n| json!({"master": MASTER, "vxlan": 10_000 + n}),
@@ -473,6 +648,35 @@ pub const CASES: &[Case] = &[
         arguments: |_, _| json!({"master": "nowhere", "vxlan": 10_000}),
         floor: |_, _| Ok(vec![select("Bridge", "nowhere", &["_uuid"]), select("Port", "nowhere", &["_uuid"])]),
         calls: |_, _| vec!["ovs-vsctl br-exists nowhere".into()],
+        batch: None,
+        before: nothing,
+        after: nothing,
+    },
+    Case {
+        command: "vxlan-del",
+        state: State::New,
+        arguments: |_, n| json!({"master": MASTER, "vxlan": 10_000 + n}),
+        floor: |_, n| remove_bridges(&[format!("vxlbr{}", 10_000 + n)]),
+        calls: |_, n| {
+            let vni = 10_000 + n;
+            vec![format!("ovs-vsctl del-br vxlbr{vni}"), format!("ip link delete vtep{vni}")]
+        },
+        batch: None,
+        before: |_, ns| {
+            make_vteps(ns)?;
+            Ok(ns.iter().flat_map(|n| tie_vxlan(*n)).collect())
+        },
+        // The floor leaves its devices.
+        after: |_, ns| delete_vteps_left(ns),
+    },
+    Case {
+        command: "version",
+        state: State::Repeated,
+        arguments: |_, _| json!({}),
+        floor: |_, _| {
+            Ok(vec![json!({"op": "select", "table": "Open_vSwitch", "where": [], "columns": ["ovs_version"]})])
+        },
+        calls: |_, _| vec!["ovs-vsctl get Open_vSwitch . ovs_version".into()],
         batch: None,
         before: nothing,
         after: nothing,

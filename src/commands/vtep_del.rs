@@ -27,7 +27,7 @@ impl Command for VtepDel {
 
     async fn run(&self, unit: &mut Unit<'_>) -> Result<(), Error> {
         let name = vtep::name(self.vnid.0 as u32);
-        let Some(link) = unit.link(&name).await? else {
+        let Some(link) = unit.link(&name)? else {
             return Err(Error::NotFound(format!("no network device named {name}")));
         };
         if link.vxlan.is_none() {

@@ -30,7 +30,7 @@ impl Command for VtepEnsure {
 
     async fn run(&self, unit: &mut Unit<'_>) -> Result<String, Error> {
         let vni = self.vnid.0 as u32;
-        unit.ensure_vtep(&self.bridge.0, vni).await?;
+        unit.ensure_vtep(&self.bridge.0, vni)?;
         Ok(vtep::name(vni))
     }
 }

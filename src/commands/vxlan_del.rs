@@ -44,10 +44,10 @@ impl Command for VxlanDel {
         let default_name = network.default_bridge();
         unit.fetch([Query::all(tables::OPEN_VSWITCH), Query::bridge(&default_name), Query::port(&device)]).await?;
         // A device of that name which is no VXLAN one, or one of another VNI, is somebody else's.
-        let link = unit.link(&device).await?.and_then(|link| link.vxlan).filter(|vxlan| vxlan.vni == vni);
+        let link = unit.link(&device)?.and_then(|link| link.vxlan).filter(|vxlan| vxlan.vni == vni);
         let over = match &link {
             Some(vxlan) => match vxlan.lower {
-                Some(index) => Some(unit.link_name(index).await?.unwrap_or_else(|| format!("device {index}"))),
+                Some(index) => Some(unit.link_name(index)?.unwrap_or_else(|| format!("device {index}"))),
                 None => Some("no device".into()),
             },
             None => None,

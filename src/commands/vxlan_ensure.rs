@@ -57,7 +57,7 @@ impl Command for VxlanEnsure {
         unit.fetch_ports(&[(&device, named.as_ref())]).await?;
 
         // Before anything else, since it tells whether the network is tied to another master.
-        let missing = unit.ensure_vtep(&master.name, vni as u32).await?;
+        let missing = unit.ensure_vtep(&master.name, vni as u32)?;
         let port = unit.port_expected_on(&device, named.as_ref()).await?;
         let bridge = derived::ensure(unit, network, port.as_ref(), self.name.0.as_deref(), &master).await?;
         match port {

@@ -6,6 +6,9 @@
 //!
 //! Nothing here waits by itself and nothing here has a deadline: whoever awaits a [`Reply`] bounds that wait. Dropping
 //! a [`Reply`] forgets the answer, it does not take the request back.
+//!
+//! Inside a tokio runtime two tasks read and write. Inside of [`one_shot::block_on`] there are none: whoever waits for a
+//! reply or an update reads and writes for all.
 
 use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
@@ -14,9 +17,11 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
+use rustix::buffer::spare_capacity;
+use rustix::io::Errno;
+use rustix::net::SendFlags;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::value::RawValue;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::AbortHandle;
@@ -24,18 +29,21 @@ use tracing::{debug, warn};
 
 use super::error::{CallError, Disconnect};
 use super::frame::{Framer, Limits};
+use super::json::{self, Part};
 use super::message::{Answer, Message, Request};
 use super::monitor::{self, MonitorRequests, Notice, Since, Sink, Updates};
 use super::remote::Remote;
 use super::schema::DatabaseSchema;
 use super::transaction::{Done, TransactParams, TransactReply, Transaction};
 use super::value::{PlainUuid, Uuid};
+use crate::one_shot::{self, Direction, Source};
 
 /// A connection. Dropping it ends it and fails what is still in flight.
 #[derive(Debug)]
 pub struct Connection {
     shared: Arc<Shared>,
-    tasks: [AbortHandle; 2],
+    /// None where those who wait do the work.
+    tasks: Option<[AbortHandle; 2]>,
 }
 
 /// What a server tells without being asked, monitors aside.
@@ -55,11 +63,22 @@ pub struct Locked {
 }
 
 #[derive(Debug)]
-struct Shared {
+pub(super) struct Shared {
     remote: String,
     state: Mutex<State>,
     /// Rung when there is something to write.
     outgoing: Notify,
+    /// Where those who wait do the work.
+    plain: Option<Mutex<PlainStream>>,
+}
+
+/// A stream that is read and written by whoever waits.
+#[derive(Debug)]
+struct PlainStream {
+    socket: Source,
+    framer: Framer,
+    /// What the kernel has not taken yet.
+    unwritten: Vec<u8>,
 }
 
 struct State {
@@ -85,7 +104,7 @@ struct Pending {
     complete: Complete,
 }
 
-type Outcome<'a> = Result<Option<&'a RawValue>, CallError>;
+type Outcome<'a> = Result<Option<Part<'a>>, CallError>;
 type Complete = Box<dyn FnOnce(Outcome<'_>) + Send>;
 
 /// An answer that is on its way. It comes as `T`.
@@ -98,8 +117,15 @@ pub struct Reply<T> {
 }
 
 impl Connection {
-    /// Connects, once. Must be called inside a tokio runtime, which then serves the connection.
+    /// Connects, once. Must be called inside a tokio runtime, which then serves the connection, or inside of
+    /// [`one_shot::block_on`].
     pub async fn open(remote: &Remote) -> io::Result<Self> {
+        if one_shot::is_active() {
+            let socket = remote.open_plain().await?;
+            let plain = PlainStream { socket, framer: Framer::default(), unwritten: Vec::new() };
+            let shared = Shared::new(remote.to_string(), Some(plain));
+            return Ok(Connection { shared: Arc::new(shared), tasks: None });
+        }
         let (read, write) = remote.open().await?;
         Ok(Connection::over(read, write, remote.to_string(), Limits::default()))
     }
@@ -111,22 +137,12 @@ impl Connection {
         name: String,
         limits: Limits,
     ) -> Self {
-        let (events, event_receiver) = mpsc::unbounded_channel();
-        let state = State {
-            outgoing: Vec::new(),
-            last_id: 0,
-            pending: BTreeMap::new(),
-            monitors: HashMap::new(),
-            events,
-            event_receiver: Some(event_receiver),
-            ended: None,
-        };
-        let shared = Arc::new(Shared { remote: name, state: Mutex::new(state), outgoing: Notify::new() });
+        let shared = Arc::new(Shared::new(name, None));
         // Two tasks, so that a server which is slow to read can never keep us from reading: it does not read from a
         // client that does not read either.
         let reader = tokio::spawn(run(shared.clone(), read_all(shared.clone(), read, limits)));
         let writer = tokio::spawn(run(shared.clone(), write_all(shared.clone(), write)));
-        Connection { shared, tasks: [reader.abort_handle(), writer.abort_handle()] }
+        Connection { shared, tasks: Some([reader.abort_handle(), writer.abort_handle()]) }
     }
 
     /// The server's address.
@@ -247,7 +263,7 @@ impl Connection {
         // Only has to differ from the other monitors of this connection, and calls are numbered already.
         state.last_id += 1;
         let id = format!("monitor-{}", state.last_id);
-        let (sink, updates) = monitor::channel(id.clone());
+        let (sink, updates) = monitor::channel(id.clone(), self.shared.clone());
         if state.ended.is_none() {
             state.monitors.insert(id.clone(), Arc::new(Mutex::new(sink)));
         }
@@ -263,7 +279,7 @@ impl Connection {
         let complete: Complete = Box::new(move |outcome| {
             // Nobody waits any more: the answer is of no interest.
             let _ = sender.send(outcome.and_then(|result| {
-                serde_json::from_str(result.map_or("null", RawValue::get))
+                json::from_str(result.map_or("null", Part::get))
                     .map_err(|error| CallError::Unexpected { method, reason: error.to_string() })
             }));
         });
@@ -306,7 +322,7 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        for task in &self.tasks {
+        for task in self.tasks.iter().flatten() {
             task.abort();
         }
         self.shared.end(Disconnect::Dropped);
@@ -317,7 +333,11 @@ impl<T> Future for Reply<T> {
     type Output = Result<T, CallError>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.receiver).poll(context).map(|outcome| {
+        let mut outcome = Pin::new(&mut self.receiver).poll(context);
+        if outcome.is_pending() && self.shared.serve() {
+            outcome = Pin::new(&mut self.receiver).poll(context);
+        }
+        outcome.map(|outcome| {
             outcome.unwrap_or_else(|_| Err(self.shared.disconnected(self.method.to_owned(), Disconnect::Dropped)))
         })
     }
@@ -345,6 +365,38 @@ impl State {
 }
 
 impl Shared {
+    fn new(remote: String, plain: Option<PlainStream>) -> Self {
+        let (events, event_receiver) = mpsc::unbounded_channel();
+        let state = State {
+            outgoing: Vec::new(),
+            last_id: 0,
+            pending: BTreeMap::new(),
+            monitors: HashMap::new(),
+            events,
+            event_receiver: Some(event_receiver),
+            ended: None,
+        };
+        Shared { remote, state: Mutex::new(state), outgoing: Notify::new(), plain: plain.map(Mutex::new) }
+    }
+
+    /// Where there are no tasks: reads and writes what can be without waiting. Returns whether anything was read, so
+    /// that it is worth looking again for what is waited for.
+    pub(super) fn serve(&self) -> bool {
+        let Some(plain) = &self.plain else { return false };
+        if self.lock().ended.is_some() {
+            return false;
+        }
+        let mut plain = plain.lock().unwrap_or_else(PoisonError::into_inner);
+        match plain.serve(self) {
+            Ok(read) => read,
+            Err(cause) => {
+                debug!(remote = self.remote, %cause, "connection ended");
+                self.end(cause);
+                true
+            }
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         // A panic while the lock was held can't have left a half-written state that matters to a process that aborts.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -399,25 +451,25 @@ impl Shared {
         Ok(())
     }
 
-    fn notified(&self, method: &str, params: Option<&RawValue>) -> Result<(), Disconnect> {
-        let unreadable = |error: serde_json::Error| Disconnect::Message(format!("{method}: {error}"));
-        let params = params.map_or("[]", RawValue::get);
+    fn notified(&self, method: &str, params: Option<Part<'_>>) -> Result<(), Disconnect> {
+        let unreadable = |error: json::Error| Disconnect::Message(format!("{method}: {error}"));
+        let params = params.map_or("[]", Part::get);
         match method {
             "update" | "update2" => {
-                let (id, tables): (&RawValue, &RawValue) = serde_json::from_str(params).map_err(unreadable)?;
+                let (id, tables): (Part<'_>, Part<'_>) = json::from_str(params).map_err(unreadable)?;
                 self.tell(id, Notice::Changed(None, tables));
             }
             "update3" => {
-                let (id, transaction, tables): (&RawValue, PlainUuid, &RawValue) =
-                    serde_json::from_str(params).map_err(unreadable)?;
+                let (id, transaction, tables): (Part<'_>, PlainUuid, Part<'_>) =
+                    json::from_str(params).map_err(unreadable)?;
                 self.tell(id, Notice::Changed(Some(transaction), tables));
             }
             "monitor_canceled" => {
-                let (id,): (&RawValue,) = serde_json::from_str(params).map_err(unreadable)?;
+                let (id,): (Part<'_>,) = json::from_str(params).map_err(unreadable)?;
                 self.tell(id, Notice::Canceled);
             }
             "locked" | "stolen" => {
-                let (name,): (String,) = serde_json::from_str(params).map_err(unreadable)?;
+                let (name,): (String,) = json::from_str(params).map_err(unreadable)?;
                 let event = if method == "locked" { Event::Locked(name) } else { Event::Stolen(name) };
                 // Who did not ask for the receiver does not want to know.
                 let _ = self.lock().events.send(event);
@@ -427,8 +479,8 @@ impl Shared {
         Ok(())
     }
 
-    fn tell(&self, id: &RawValue, notice: Notice<'_>) {
-        let id: String = serde_json::from_str(id.get()).unwrap_or_default();
+    fn tell(&self, id: Part<'_>, notice: Notice<'_>) {
+        let id: String = id.parse().unwrap_or_default();
         let sink = self.lock().monitors.get(&id).cloned();
         let wanted = match sink {
             Some(sink) => (sink.lock().unwrap_or_else(PoisonError::into_inner))(notice),
@@ -447,24 +499,62 @@ async fn run(shared: Arc<Shared>, half: impl Future<Output = Disconnect>) {
     shared.end(cause);
 }
 
+impl PlainStream {
+    fn serve(&mut self, shared: &Shared) -> Result<bool, Disconnect> {
+        self.write(shared)?;
+        if !one_shot::take_ready(&self.socket, Direction::Read) {
+            return Ok(false);
+        }
+        match rustix::io::read(&self.socket, spare_capacity(self.framer.space())) {
+            Ok(0) => return Err(ended(&self.framer)),
+            Ok(_) => {}
+            Err(Errno::AGAIN | Errno::INTR) => return Ok(false),
+            Err(error) => return Err(Disconnect::Io(Arc::new(error.into()))),
+        }
+        receive_all(shared, &mut self.framer)?;
+        // The answer to an echo.
+        self.write(shared)?;
+        Ok(true)
+    }
+
+    fn write(&mut self, shared: &Shared) -> Result<(), Disconnect> {
+        self.unwritten.append(&mut shared.lock().outgoing);
+        while !self.unwritten.is_empty() {
+            match rustix::net::send(&self.socket, &self.unwritten, SendFlags::NOSIGNAL) {
+                Ok(length) => drop(self.unwritten.drain(..length)),
+                // The next sleep ends when there is room.
+                Err(Errno::AGAIN) if !one_shot::take_ready(&self.socket, Direction::Write) => break,
+                Err(Errno::AGAIN | Errno::INTR) => {}
+                Err(error) => return Err(Disconnect::Io(Arc::new(error.into()))),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Why a stream that has ended did so.
+fn ended(framer: &Framer) -> Disconnect {
+    framer.finish().map_or_else(Disconnect::Frame, |()| Disconnect::Closed)
+}
+
+/// Acts upon every whole message that has been read.
+fn receive_all(shared: &Shared, framer: &mut Framer) -> Result<(), Disconnect> {
+    while let Some(text) = framer.next_text().map_err(Disconnect::Frame)? {
+        shared.receive(text)?;
+    }
+    Ok(())
+}
+
 async fn read_all(shared: Arc<Shared>, mut read: impl AsyncRead + Unpin, limits: Limits) -> Disconnect {
     let mut framer = Framer::new(limits);
     loop {
         match read.read_buf(framer.space()).await {
             Err(error) => return Disconnect::Io(Arc::new(error)),
-            Ok(0) => return framer.finish().map_or_else(Disconnect::Frame, |()| Disconnect::Closed),
+            Ok(0) => return ended(&framer),
             Ok(_) => {}
         }
-        loop {
-            match framer.next_text() {
-                Err(error) => return Disconnect::Frame(error),
-                Ok(None) => break,
-                Ok(Some(text)) => {
-                    if let Err(cause) = shared.receive(text) {
-                        return cause;
-                    }
-                }
-            }
+        if let Err(cause) = receive_all(&shared, &mut framer) {
+            return cause;
         }
     }
 }

@@ -3,8 +3,10 @@
 //! OVSDB's JSON-RPC has no framing of its own: objects follow each other with or without white space, several in one
 //! read or one over many reads. So the end of a text is found by following brackets and strings, nothing more; what
 //! is inside is judged when the text is parsed. Every byte is looked at once, however the stream is cut, because the
-//! scan goes on where it stopped. Bytes are compared, not characters: no byte of a multi-byte UTF-8 character is an
+//! scan goes on where it stopped, and blocks of 64 are looked at together. Bytes are compared, not characters: no byte of a multi-byte UTF-8 character is an
 //! ASCII one, so a character that is split between two reads needs no care.
+
+use super::simd::{BLOCK, Marks};
 
 /// How large and how deep one text may be.
 #[derive(Clone, Copy, Debug)]
@@ -47,8 +49,7 @@ pub struct Framer {
     start: usize,
     /// How far the current text has been looked at.
     scanned: usize,
-    depth: usize,
-    in_string: bool,
+    scan: Scan,
     limits: Limits,
 }
 
@@ -75,7 +76,7 @@ impl Framer {
 
     /// The next whole text, or `None` when more bytes are needed.
     pub fn next_text(&mut self) -> Result<Option<&[u8]>, FrameError> {
-        if self.depth == 0 && !self.find_start()? {
+        if self.scan.depth == 0 && !self.find_start()? {
             return Ok(None);
         }
         let end = self.find_end()?;
@@ -92,7 +93,7 @@ impl Framer {
 
     /// To be asked at the end of the stream: a text that has begun is an error, silence between texts is not.
     pub fn finish(&self) -> Result<(), FrameError> {
-        match self.depth {
+        match self.scan.depth {
             0 => Ok(()),
             _ => Err(FrameError::Truncated(self.buffer.len() - self.start)),
         }
@@ -111,53 +112,97 @@ impl Framer {
         }
         self.start += skip;
         self.scanned = self.start + 1;
-        self.depth = 1;
+        self.scan.depth = 1;
         Ok(true)
     }
 
     /// Goes on from `scanned` to the bracket that closes the text.
     fn find_end(&mut self) -> Result<Option<usize>, FrameError> {
-        let bytes = &self.buffer[..];
-        let mut at = self.scanned;
-        while at < bytes.len() {
-            if self.in_string {
-                match memchr::memchr2(b'"', b'\\', &bytes[at..]) {
-                    None => at = bytes.len(),
-                    Some(skip) if bytes[at + skip] == b'"' => {
-                        at += skip + 1;
-                        self.in_string = false;
-                    }
-                    // A backslash takes the next byte along; that one may not be here yet.
-                    Some(skip) if at + skip + 1 == bytes.len() => {
-                        self.scanned = at + skip;
-                        return Ok(None);
-                    }
-                    Some(skip) => at += skip + 2,
-                }
+        let end = self.scan.advance(&self.buffer[self.scanned..], self.limits.depth);
+        let end = end.map_err(|TooDeep| FrameError::TooDeep(self.limits.depth))?.map(|length| self.scanned + length);
+        self.scanned = end.unwrap_or(self.buffer.len());
+        Ok(end)
+    }
+}
+
+/// Follows brackets and strings, nothing more.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Scan {
+    /// Brackets that are open.
+    pub(super) depth: usize,
+    in_string: bool,
+    /// The next byte follows a backslash.
+    escaped: bool,
+}
+
+/// More brackets are open than are allowed.
+#[derive(Debug)]
+pub(super) struct TooDeep;
+
+impl Scan {
+    /// Follows the bytes until all brackets are closed, and tells how many bytes that takes; or to their end.
+    pub(super) fn advance(&mut self, bytes: &[u8], most: usize) -> Result<Option<usize>, TooDeep> {
+        let (blocks, rest) = bytes.as_chunks::<BLOCK>();
+        for (index, block) in blocks.iter().enumerate() {
+            if let Some(length) = self.block(block, most)? {
+                return Ok(Some(index * BLOCK + length));
+            }
+        }
+        Ok(self.bytes(rest, most)?.map(|length| blocks.len() * BLOCK + length))
+    }
+
+    /// A block at once, if no bracket in it closes the text and no byte in it is escaped.
+    fn block(&mut self, block: &[u8; BLOCK], most: usize) -> Result<Option<usize>, TooDeep> {
+        let Marks { quotes, backslashes, opening, closing } = Marks::of(block);
+        if backslashes != 0 || self.escaped {
+            return self.bytes(block, most);
+        }
+        let strings = before_and_at(quotes) ^ if self.in_string { u64::MAX } else { 0 };
+        let (opening, closing) = (opening & !strings, closing & !strings);
+        let (opened, closed) = (opening.count_ones() as usize, closing.count_ones() as usize);
+        if closed >= self.depth || self.depth + opened > most {
+            return self.bytes(block, most);
+        }
+        self.depth = self.depth + opened - closed;
+        self.in_string = strings >> (BLOCK - 1) != 0;
+        Ok(None)
+    }
+
+    /// Byte by byte.
+    fn bytes(&mut self, bytes: &[u8], most: usize) -> Result<Option<usize>, TooDeep> {
+        for (at, byte) in bytes.iter().enumerate() {
+            if self.escaped {
+                self.escaped = false;
                 continue;
             }
-            match bytes[at] {
-                b'"' => self.in_string = true,
-                b'{' | b'[' => {
+            match byte {
+                b'"' => self.in_string = !self.in_string,
+                b'\\' if self.in_string => self.escaped = true,
+                b'{' | b'[' if !self.in_string => {
                     self.depth += 1;
-                    if self.depth > self.limits.depth {
-                        return Err(FrameError::TooDeep(self.limits.depth));
+                    if self.depth > most {
+                        return Err(TooDeep);
                     }
                 }
-                b'}' | b']' => {
+                b'}' | b']' if !self.in_string => {
                     self.depth -= 1;
                     if self.depth == 0 {
-                        self.scanned = at + 1;
                         return Ok(Some(at + 1));
                     }
                 }
                 _ => {}
             }
-            at += 1;
         }
-        self.scanned = at;
         Ok(None)
     }
+}
+
+/// Bit n of the result tells whether an odd number of the bits 0 to n is set: whether a string is open there.
+fn before_and_at(mut bits: u64) -> u64 {
+    for shift in [1, 2, 4, 8, 16, 32] {
+        bits ^= bits << shift;
+    }
+    bits
 }
 
 #[cfg(test)]

@@ -6,10 +6,9 @@
 
 use std::borrow::Cow;
 
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
-
 use super::error::ServerError;
+use super::json::{self, Part};
+use serde::{Deserialize, Serialize};
 
 /// One message from the peer, its contents still unparsed.
 #[derive(Debug)]
@@ -17,25 +16,25 @@ pub enum Message<'a> {
     /// The answer to one of our requests.
     Reply {
         /// The id as we sent it.
-        id: &'a RawValue,
+        id: Part<'a>,
         /// The `result`, or the `error` when there is one. `None` is a result of `null`.
-        outcome: Result<Option<&'a RawValue>, ServerError>,
+        outcome: Result<Option<Part<'a>>, ServerError>,
     },
     /// The peer asks and wants an answer; in practice `echo`.
     Request {
         /// To be given back unchanged.
-        id: &'a RawValue,
+        id: Part<'a>,
         /// What is asked.
         method: Cow<'a, str>,
         /// Its arguments.
-        params: Option<&'a RawValue>,
+        params: Option<Part<'a>>,
     },
     /// The peer tells: `update`, `update2`, `update3`, `locked`, `stolen`, `monitor_canceled`.
     Notification {
         /// What is told.
         method: Cow<'a, str>,
         /// Its arguments.
-        params: Option<&'a RawValue>,
+        params: Option<Part<'a>>,
     },
 }
 
@@ -44,7 +43,10 @@ pub enum Message<'a> {
 pub enum MessageError {
     /// Not JSON, or members of the wrong type.
     #[error("malformed message: {0}")]
-    Malformed(#[from] serde_json::Error),
+    Malformed(#[from] json::Error),
+    /// Not UTF-8, as JSON has to be.
+    #[error("malformed message: {0}")]
+    NotUtf8(#[from] std::str::Utf8Error),
     /// Neither a method nor an id: nothing that can be acted upon.
     #[error("a message with neither \"method\" nor \"id\"")]
     NeitherKind,
@@ -54,28 +56,28 @@ pub enum MessageError {
 #[derive(Deserialize)]
 struct Envelope<'a> {
     #[serde(borrow, default)]
-    id: Option<&'a RawValue>,
+    id: Option<Part<'a>>,
     #[serde(borrow, default)]
     method: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
-    params: Option<&'a RawValue>,
+    params: Option<Part<'a>>,
     #[serde(borrow, default)]
-    result: Option<&'a RawValue>,
+    result: Option<Part<'a>>,
     #[serde(borrow, default)]
-    error: Option<&'a RawValue>,
+    error: Option<Part<'a>>,
 }
 
 impl<'a> Message<'a> {
     /// Reads one text, as [`super::frame::Framer`] cuts it.
     pub fn parse(text: &'a [u8]) -> Result<Self, MessageError> {
-        let Envelope { id, method, params, result, error } = serde_json::from_slice(text)?;
+        let Envelope { id, method, params, result, error } = json::from_str(std::str::from_utf8(text)?)?;
         match (method, id) {
             (Some(method), Some(id)) => Ok(Message::Request { id, method, params }),
             (Some(method), None) => Ok(Message::Notification { method, params }),
             (None, Some(id)) => {
                 let outcome = match error {
                     None => Ok(result),
-                    Some(error) => Err(serde_json::from_str(error.get())?),
+                    Some(error) => Err(error.parse()?),
                 };
                 Ok(Message::Reply { id, outcome })
             }
@@ -95,8 +97,8 @@ pub(super) struct Request<'a, P> {
 /// Our answer to a request of the server.
 #[derive(Serialize)]
 pub(super) struct Answer<'a> {
-    pub(super) id: &'a RawValue,
-    pub(super) result: Option<&'a RawValue>,
+    pub(super) id: Part<'a>,
+    pub(super) result: Option<Part<'a>>,
     pub(super) error: Option<&'a str>,
 }
 
@@ -115,7 +117,7 @@ mod tests {
             match Message::parse(text.as_bytes()).unwrap() {
                 Message::Reply { id, outcome } => {
                     assert_eq!(id.get(), "1");
-                    assert_eq!(outcome.unwrap().map(RawValue::get), expected);
+                    assert_eq!(outcome.unwrap().map(Part::get), expected);
                 }
                 other => panic!("{other:?}"),
             }

@@ -1,6 +1,6 @@
 //! A complete OVSDB client (RFC 7047 and the extensions of ovsdb-server(7)) that knows nothing of switches.
 //!
-//! From the wire upwards: [`remote`] opens a stream, [`frame`] cuts it into texts, [`message`] reads those as
+//! From the wire upwards: [`remote`] opens a stream, [`frame`] cuts it into texts, [`json`] and [`message`] read those as
 //! JSON-RPC 1.0, [`connection`] matches replies to calls. What is said is built from [`value`], [`operation`],
 //! [`transaction`] and [`monitor`]; [`schema`] and [`text`] are for values that people typed.
 //!
@@ -10,11 +10,13 @@
 pub mod connection;
 pub mod error;
 pub mod frame;
+pub mod json;
 pub mod message;
 pub mod monitor;
 pub mod operation;
 pub mod remote;
 pub mod schema;
+mod simd;
 pub mod text;
 pub mod transaction;
 pub mod value;

@@ -1,11 +1,15 @@
 //! Monitors: asking to be told of changes, and reading what is told (RFC 7047 section 4.1.5, ovsdb-server(7)).
 
 use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
+use super::connection::Shared;
+use super::json::Part;
 use super::operation::{Condition, Name, Row};
 use super::value::PlainUuid;
 
@@ -101,6 +105,7 @@ pub enum Update<T> {
 pub struct Updates<T> {
     pub(super) id: String,
     pub(super) receiver: mpsc::UnboundedReceiver<Update<T>>,
+    pub(super) shared: Arc<Shared>,
 }
 
 impl<T> Updates<T> {
@@ -111,7 +116,11 @@ impl<T> Updates<T> {
 
     /// The next notification; `None` once the connection is gone.
     pub async fn next(&mut self) -> Option<Update<T>> {
-        self.receiver.recv().await
+        poll_fn(|context| {
+            let update = self.receiver.poll_recv(context);
+            if update.is_pending() && self.shared.serve() { self.receiver.poll_recv(context) } else { update }
+        })
+        .await
     }
 }
 
@@ -120,22 +129,22 @@ pub(super) type Sink = Box<dyn FnMut(Notice<'_>) -> bool + Send>;
 
 /// A notification before its contents are read.
 pub(super) enum Notice<'a> {
-    Changed(Option<PlainUuid>, &'a serde_json::value::RawValue),
+    Changed(Option<PlainUuid>, Part<'a>),
     Canceled,
 }
 
 /// The two ends between the connection and the one who watches.
-pub(super) fn channel<T: DeserializeOwned + Send + 'static>(id: String) -> (Sink, Updates<T>) {
+pub(super) fn channel<T: DeserializeOwned + Send + 'static>(id: String, shared: Arc<Shared>) -> (Sink, Updates<T>) {
     let (sender, receiver) = mpsc::unbounded_channel();
     let sink = Box::new(move |notice: Notice<'_>| {
         let update = match notice {
             Notice::Canceled => Update::Canceled,
-            Notice::Changed(transaction, tables) => match serde_json::from_str(tables.get()) {
+            Notice::Changed(transaction, tables) => match tables.parse() {
                 Ok(tables) => Update::Changed(transaction, tables),
                 Err(error) => Update::Unreadable(error.to_string()),
             },
         };
         sender.send(update).is_ok()
     });
-    (sink, Updates { id, receiver })
+    (sink, Updates { id, receiver, shared })
 }

@@ -5,9 +5,14 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::Arc;
 
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, sockopt};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
+
+use crate::one_shot::{self, Direction, Source};
 
 /// The port that IANA gave to OVSDB.
 const DEFAULT_PORT: u16 = 6640;
@@ -78,6 +83,34 @@ impl fmt::Display for Remote {
 pub(super) type Halves = (Box<dyn AsyncRead + Send + Unpin>, Box<dyn AsyncWrite + Send + Unpin>);
 
 impl Remote {
+    /// Connects inside of [`one_shot::block_on`]: a socket that never blocks.
+    pub(super) async fn open_plain(&self) -> io::Result<Source> {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let socket = |family| rustix::net::socket_with(family, SocketType::STREAM, flags, None);
+        match self {
+            Remote::Unix(path) => {
+                let socket = socket(AddressFamily::UNIX)?;
+                // Done at once or refused, also where too many wait to be accepted.
+                rustix::net::connect(&socket, &SocketAddrUnix::new(path.as_path())?)?;
+                Ok(Arc::new(socket))
+            }
+            Remote::Tcp(address) => {
+                let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+                let socket: Source = Arc::new(socket(family)?);
+                match rustix::net::connect(&socket, address) {
+                    Err(Errno::INPROGRESS) => {
+                        one_shot::ready(&socket, Direction::Write).await;
+                        sockopt::socket_error(&socket)??;
+                    }
+                    outcome => outcome?,
+                }
+                // Requests are small and wait for their answers.
+                sockopt::set_tcp_nodelay(&socket, true)?;
+                Ok(socket)
+            }
+        }
+    }
+
     pub(super) async fn open(&self) -> io::Result<Halves> {
         match self {
             Remote::Unix(path) => {

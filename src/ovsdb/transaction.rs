@@ -5,9 +5,9 @@ use std::fmt;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::ser::{Serialize, SerializeSeq, Serializer};
 use serde::{Deserialize, Deserializer};
-use serde_json::value::RawValue;
 
 use super::error::ServerError;
+use super::json::{self, OwnedPart};
 use super::operation::{Condition, Name, Operation, Row};
 use super::value::{NamedUuid, Uuid};
 
@@ -70,7 +70,7 @@ impl Serialize for TransactParams<'_> {
 pub struct OperationResult {
     uuid: Option<Uuid>,
     count: Option<u64>,
-    rows: Option<Box<RawValue>>,
+    rows: Option<OwnedPart>,
 }
 
 impl OperationResult {
@@ -85,9 +85,9 @@ impl OperationResult {
     }
 
     /// The rows of a select.
-    pub fn rows<T: DeserializeOwned>(&self) -> Result<Vec<T>, serde_json::Error> {
+    pub fn rows<T: DeserializeOwned>(&self) -> Result<Vec<T>, json::Error> {
         match &self.rows {
-            Some(rows) => serde_json::from_str(rows.get()),
+            Some(rows) => rows.parse(),
             None => Err(serde::de::Error::missing_field("rows")),
         }
     }
@@ -111,10 +111,10 @@ impl<'de> Deserialize<'de> for Element {
         struct Fields {
             uuid: Option<Uuid>,
             count: Option<u64>,
-            rows: Option<Box<RawValue>>,
+            rows: Option<OwnedPart>,
             error: Option<String>,
             details: Option<String>,
-            syntax: Option<Box<RawValue>>,
+            syntax: Option<OwnedPart>,
         }
 
         Ok(match Option::<Fields>::deserialize(deserializer)? {
@@ -128,8 +128,8 @@ impl<'de> Deserialize<'de> for Element {
 }
 
 /// `syntax` is JSON text inside of a JSON string.
-fn plain(syntax: &RawValue) -> String {
-    serde_json::from_str(syntax.get()).unwrap_or_else(|_| syntax.get().to_owned())
+fn plain(syntax: &OwnedPart) -> String {
+    syntax.parse().unwrap_or_else(|_| syntax.get().to_owned())
 }
 
 impl<'de> Deserialize<'de> for TransactReply {

@@ -64,7 +64,7 @@ struct Plan {
 impl Unit<'_> {
     /// Does everything that was asked of the unit.
     pub(crate) async fn commit(&mut self) -> Result<Committed, Failure> {
-        self.prepare_links().await?;
+        self.prepare_links()?;
         let committed = if self.writes() || !self.nudged.is_empty() {
             let number = self.unused_port_number().await?;
             let plan = self.plan(number);
@@ -80,7 +80,7 @@ impl Unit<'_> {
             Committed::default()
         };
         let wrote = committed.target.is_some();
-        let removed = self.remove_links().await;
+        let removed = self.remove_links();
         removed.map_err(|error| if wrote { Error::after_commit(error) } else { error })?;
         Ok(committed)
     }
@@ -275,19 +275,17 @@ impl Unit<'_> {
     }
 
     /// Makes the devices that the transaction refers to.
-    async fn prepare_links(&mut self) -> Result<(), Failure> {
-        let deadline = self.session.deadline.clone();
-        let late = |expired| Error::expired_before_commit(expired, "changing a kernel device");
+    fn prepare_links(&mut self) -> Result<(), Failure> {
         for change in &self.links {
             let links = self.session.links()?;
             let made = match change {
-                LinkChange::AddVxlan(vxlan) => deadline.limit(links.add_vxlan(vxlan)).await,
-                LinkChange::SetUp(name) => deadline.limit(links.set_up(name)).await,
+                LinkChange::AddVxlan(vxlan) => links.add_vxlan(vxlan),
+                LinkChange::SetUp(name) => links.set_up(name),
                 LinkChange::Delete(_) => continue,
             };
-            // Where the answer is late or lost, it may have been done all the same.
+            // Where the answer is lost, it may have been done all the same.
             self.session.done_to_links.push(change.clone());
-            let error = match made.map_err(late)? {
+            let error = match made {
                 Ok(()) => continue,
                 Err(error) => error,
             };
@@ -298,7 +296,7 @@ impl Unit<'_> {
                 // Somebody made it at the same moment: see whether it is the right one. If there is none of that name,
                 // another device has the VNI, and looking again does not help.
                 let links = self.session.links()?;
-                if deadline.limit(links.get(&vxlan.name)).await.map_err(late)?.is_ok_and(|link| link.is_some()) {
+                if links.get(&vxlan.name).is_ok_and(|link| link.is_some()) {
                     return Err(Failure::LostRace(Error::Link(error)));
                 }
             }
@@ -308,13 +306,10 @@ impl Unit<'_> {
     }
 
     /// Deletes the devices that nothing refers to any more.
-    async fn remove_links(&mut self) -> Result<(), Error> {
-        let deadline = self.session.deadline.clone();
+    fn remove_links(&mut self) -> Result<(), Error> {
         for change in &self.links {
             let LinkChange::Delete(name) = change else { continue };
-            let links = self.session.links()?;
-            let deleted = deadline.limit(links.delete(name)).await;
-            deleted.map_err(|expired| Error::expired_before_commit(expired, "deleting a kernel device"))??;
+            self.session.links()?.delete(name)?;
         }
         Ok(())
     }

@@ -182,7 +182,7 @@ impl Unit<'_> {
 
     /// Sets a network device up if it is there and down: ovs-vswitchd does not, and a bond needs its members up.
     pub async fn ensure_up(&mut self, device: &str) -> Result<(), Error> {
-        if self.link(device).await?.is_none_or(|link| link.up) {
+        if self.link(device)?.is_none_or(|link| link.up) {
             return Ok(());
         }
         // A device that is somebody else's already stays as it is: the database will refuse to have it twice.

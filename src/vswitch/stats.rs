@@ -7,16 +7,16 @@
 //! were written, so a monitor watches for that.
 
 use std::collections::{BTreeMap, HashMap};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use schemars::JsonSchema;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
-use tokio::time::Instant;
 
 use super::picture::{Picture, Tables};
 use super::tables::{DATABASE, INTERFACE};
 use super::unit::Unit;
+use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::ovsdb::monitor::{MonitorRequest, MonitorRequests, TableUpdates, Update};
 use crate::ovsdb::transaction::Transaction;
@@ -85,7 +85,7 @@ struct Row {
 }
 
 fn counters<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Counters, D::Error> {
-    Map::deserialize(deserializer).map(|Map(pairs)| pairs)
+    Map::deserialize(deserializer).map(|pairs| pairs.into_iter().collect())
 }
 
 #[derive(Debug, Deserialize)]
@@ -210,9 +210,9 @@ impl Unit<'_> {
         };
         let mut watched: HashMap<String, Watched> =
             rows(initial).map(|row| (row.name, Watched::begin(row.statistics))).collect();
+        let (window, _stop) = Deadline::after(window);
         loop {
-            let next =
-                deadline.limit(tokio::time::timeout_at(begin + window, updates.next())).await.map_err(expired)?;
+            let next = deadline.limit(window.limit(updates.next())).await.map_err(expired)?;
             match next {
                 Err(_) => return Ok(watched),
                 Ok(Some(Update::Changed(_, tables))) => {

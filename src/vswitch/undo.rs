@@ -221,7 +221,6 @@ pub(super) async fn take_back_links(session: &mut Session) {
         return;
     }
     session.deadline = session.deadline.leaving(TIME_TO_TAKE_BACK);
-    let deadline = session.deadline.clone();
     for change in done.into_iter().rev() {
         let (name, delete) = match change {
             LinkChange::AddVxlan(vxlan) => (vxlan.name, true),
@@ -234,16 +233,9 @@ pub(super) async fn take_back_links(session: &mut Session) {
             continue;
         }
         let Ok(links) = session.links() else { return };
-        let taken_back = if delete {
-            deadline.limit(links.delete(&name)).await
-        } else {
-            deadline.limit(links.set_down(&name)).await
-        };
-        match taken_back {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) if error.is_missing() => {}
-            Ok(Err(error)) => tracing::warn!(%error, "a device could not be put back"),
-            Err(expired) => tracing::warn!(name, %expired, "a device could not be put back"),
+        match if delete { links.delete(&name) } else { links.set_down(&name) } {
+            Err(error) if !error.is_missing() => tracing::warn!(%error, "a device could not be put back"),
+            _ => {}
         }
     }
 }

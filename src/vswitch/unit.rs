@@ -184,7 +184,12 @@ impl Query {
     }
 
     fn select(&self) -> Operation {
-        let columns = if self.whole { None } else { tables::usual_columns(&self.table) };
+        let columns = match &self.filter {
+            _ if self.whole => None,
+            // Only whether it is so is asked, of a row that has been read already.
+            Some(Filter::RowIncludes(..)) => Some(&["_uuid"][..]),
+            _ => tables::usual_columns(&self.table),
+        };
         let columns = columns.map(|columns| columns.iter().map(|&column| Name::from(column)).collect());
         Operation::Select { table: self.table.clone(), r#where: self.conditions(), columns }
     }
@@ -266,7 +271,7 @@ impl RowKey {
     }
 }
 
-fn unreadable(error: serde_json::Error) -> Error {
+fn unreadable(error: crate::ovsdb::json::Error) -> Error {
     Error::NotCommitted { cause: format!("unreadable rows: {error}") }
 }
 
@@ -705,19 +710,13 @@ impl<'s> Unit<'s> {
     // ---- kernel devices ----
 
     /// The network device of this name.
-    pub async fn link(&mut self, name: &str) -> Result<Option<Link>, Error> {
-        let deadline = self.session.deadline.clone();
-        let links = self.session.links()?;
-        let found = deadline.limit(links.get(name)).await;
-        Ok(found.map_err(|expired| Error::expired_before_commit(expired, "asking the kernel for a device"))??)
+    pub fn link(&mut self, name: &str) -> Result<Option<Link>, Error> {
+        Ok(self.session.links()?.get(name)?)
     }
 
     /// The name of the network device with this index.
-    pub async fn link_name(&mut self, index: u32) -> Result<Option<String>, Error> {
-        let deadline = self.session.deadline.clone();
-        let links = self.session.links()?;
-        let found = deadline.limit(links.name_of(index)).await;
-        Ok(found.map_err(|expired| Error::expired_before_commit(expired, "asking the kernel for a device"))??)
+    pub fn link_name(&mut self, index: u32) -> Result<Option<String>, Error> {
+        Ok(self.session.links()?.name_of(index)?)
     }
 
     /// Plans a change of a kernel device; it happens with the commit.

@@ -58,7 +58,7 @@ fn map<'de, D>(deserializer: D) -> Result<std::collections::BTreeMap<String, Str
 where
     D: serde::Deserializer<'de>,
 {
-    Map::deserialize(deserializer).map(|Map(pairs)| pairs)
+    Map::deserialize(deserializer).map(|pairs| pairs.into_iter().collect())
 }
 
 impl InterfaceStatus {

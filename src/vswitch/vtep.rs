@@ -28,12 +28,12 @@ pub fn vni_of(name: &str) -> Option<u32> {
 
 impl Unit<'_> {
     /// Makes sure that the VTEP of a VNI is there, over a device, and up. Returns whether it has to be made.
-    pub async fn ensure_vtep(&mut self, lower: &str, vni: u32) -> Result<bool, Error> {
+    pub fn ensure_vtep(&mut self, lower: &str, vni: u32) -> Result<bool, Error> {
         let name = name(vni);
-        let Some(device) = self.link(lower).await? else {
+        let Some(device) = self.link(lower)? else {
             return Err(Error::NotFound(format!("no network device named {lower} for {name} to run over")));
         };
-        let Some(link) = self.link(&name).await? else {
+        let Some(link) = self.link(&name)? else {
             self.change_link(LinkChange::AddVxlan(Vxlan {
                 name,
                 vni,
@@ -52,7 +52,7 @@ impl Unit<'_> {
         }
         if vxlan.lower != Some(device.index) {
             let over = match vxlan.lower {
-                Some(index) => self.link_name(index).await?.unwrap_or_else(|| format!("device {index}")),
+                Some(index) => self.link_name(index)?.unwrap_or_else(|| format!("device {index}")),
                 None => "no device".into(),
             };
             return Err(Error::Conflict(format!(

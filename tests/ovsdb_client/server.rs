@@ -174,9 +174,9 @@ async fn every_operation_does_what_the_rfc_says() {
     let results = results.unwrap();
     let queues: Vec<Queue> = results[0].rows().unwrap();
     assert_eq!(queues.len(), 2);
-    assert!(queues.iter().all(|queue| queue.other_config.0.is_empty()));
+    assert!(queues.iter().all(|queue| queue.other_config.pairs().is_empty()));
     assert_eq!(queues.iter().find(|queue| queue._uuid == chosen).unwrap().dscp, Optional(Some(9)));
-    assert_eq!(results[1].rows::<QoS>().unwrap()[0].queues.0[&3], first);
+    assert_eq!(results[1].rows::<QoS>().unwrap()[0].queues.get(&3), Some(&first));
 
     let at = |uuid: Uuid| vec![Condition::is_row(uuid)];
     let results = run(
@@ -461,6 +461,6 @@ async fn sets_are_read_whether_one_element_comes_bare_or_many_come_wrapped() {
             uuid: None,
         };
         let results = run(&connection, vec![insert, select("Mirror", &["select_vlan"])]).await.unwrap();
-        assert_eq!(results[1].rows::<Mirror>().unwrap()[0].select_vlan, Set(vlans));
+        assert_eq!(results[1].rows::<Mirror>().unwrap()[0].select_vlan, Set(vlans.into()));
     }
 }

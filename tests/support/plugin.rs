@@ -74,7 +74,7 @@ impl Call {
             .unwrap_or_else(|e| panic!("{:?}: {e}", self.command));
         let stdout = collect(child.stdout.take().unwrap());
         let stderr = collect(child.stderr.take().unwrap());
-        Running { child, started, limit: self.limit, stdout, stderr }
+        Running { child, started, limit: self.limit, output: Some((stdout, stderr)) }
     }
 }
 
@@ -86,13 +86,20 @@ fn collect(mut pipe: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
     })
 }
 
-/// A run of the plugin under way.
+/// A run of the plugin under way. It ends with the test, however that ends.
 pub struct Running {
     child: Child,
     started: Instant,
     limit: Duration,
-    stdout: JoinHandle<Vec<u8>>,
-    stderr: JoinHandle<Vec<u8>>,
+    /// What collects stdout and stderr.
+    output: Option<(JoinHandle<Vec<u8>>, JoinHandle<Vec<u8>>)>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }
 
 impl Running {
@@ -118,8 +125,9 @@ impl Running {
             let _ = self.child.kill();
         }
         let status = self.child.wait().unwrap();
-        let stdout = self.stdout.join().unwrap();
-        let stderr = String::from_utf8_lossy(&self.stderr.join().unwrap()).into_owned();
+        let (stdout, stderr) = self.output.take().unwrap();
+        let stdout = stdout.join().unwrap();
+        let stderr = String::from_utf8_lossy(&stderr.join().unwrap()).into_owned();
         let body = unframe(&stdout);
         let (result, error) = match (status.code(), &body) {
             (Some(0), Some(value)) => (Some(value.clone()), None),

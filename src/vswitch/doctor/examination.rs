@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::kernel::Kernel;
+use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::ovsdb::Remote;
 use crate::ovsdb::operation::Row as Columns;
@@ -95,10 +96,11 @@ impl Unit<'_> {
         let patience = PATIENCE.min(self.settings().timeout / 4);
         let deadline = self.session.deadline.clone();
         let alive = match socket.as_ref().and_then(|socket| socket.parent()) {
-            Some(run) => match tokio::time::timeout(patience, daemon::answers(run, &deadline)).await {
-                Ok(answer) => answer,
-                Err(_) => Err(format!("ovs-vswitchd does not answer within {} s", patience.as_secs_f64())),
-            },
+            Some(run) => {
+                let (patience, _stop) = Deadline::after(patience);
+                let answer = deadline.limit(daemon::answers(run, &patience)).await;
+                answer.map_err(|expired| Error::expired_before_commit(expired, "asking ovs-vswitchd"))?
+            }
             None => Ok(()),
         };
         let daemon = match alive {
@@ -112,7 +114,7 @@ impl Unit<'_> {
         }
         let picture = Picture::of(&tables);
         let kernel = match socket {
-            Some(_) => Some(self.kernel(&picture).await?),
+            Some(_) => Some(self.kernel(&picture)?),
             None => None,
         };
         let root = tables.root;
@@ -141,7 +143,8 @@ impl Unit<'_> {
             if reached >= Some(root.next_cfg) {
                 return Ok(true);
             }
-            tokio::time::sleep(PAUSE).await;
+            let paused = self.session.deadline.sleep(PAUSE).await;
+            paused.map_err(|expired| Error::expired_before_commit(expired, "waiting for ovs-vswitchd"))?;
         }
         Ok(false)
     }

@@ -43,7 +43,7 @@ impl Kernel {
 
 impl Unit<'_> {
     /// Asks the kernel for what the checks need: one list of all devices, and more about those of overlays.
-    pub(super) async fn kernel(&mut self, picture: &Picture) -> Result<Kernel, Error> {
+    pub(super) fn kernel(&mut self, picture: &Picture) -> Result<Kernel, Error> {
         let has_datapath = std::path::Path::new("/sys/module/openvswitch").exists();
         let mut kernel = Kernel { devices: devices()?, has_datapath, ..Kernel::default() };
         let mut wanted = BTreeSet::new();
@@ -58,11 +58,11 @@ impl Unit<'_> {
             if !kernel.devices.contains_key(&name) {
                 continue;
             }
-            let Some(link) = self.link(&name).await? else { continue };
+            let Some(link) = self.link(&name)? else { continue };
             if let Some(lower) = link.vxlan.as_ref().and_then(|vxlan| vxlan.lower)
                 && !kernel.names.contains_key(&lower)
-                && let Some(lower_name) = self.link_name(lower).await?
-                && let Some(lower_link) = self.link(&lower_name).await?
+                && let Some(lower_name) = self.link_name(lower)?
+                && let Some(lower_link) = self.link(&lower_name)?
             {
                 kernel.names.insert(lower, lower_name.clone());
                 kernel.links.insert(lower_name, lower_link);

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use serde::{Deserialize, Deserializer};
 
 use crate::error::Error;
+use crate::ovsdb::json;
 use crate::ovsdb::transaction::{OperationResult, Transaction};
 use crate::ovsdb::value::{Map, Optional, Set, Uuid};
 use crate::vswitch::tables::{BRIDGE, CONTROLLER, INTERFACE, MANAGER, OPEN_VSWITCH, PORT};
@@ -236,11 +237,11 @@ fn optional<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> 
 }
 
 fn set<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
-    Set::deserialize(deserializer).map(|Set(elements)| elements)
+    Set::deserialize(deserializer).map(|Set(elements)| elements.into_vec())
 }
 
 fn map<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Strings, D::Error> {
-    Map::deserialize(deserializer).map(|Map(pairs)| pairs)
+    Map::deserialize(deserializer).map(|pairs| pairs.into_iter().collect())
 }
 
 /// A row of a select, which tells its identity among its columns.
@@ -308,11 +309,11 @@ impl Tables {
     }
 
     /// Reads the answers to [`Tables::selects`].
-    pub(super) fn of(results: &[OperationResult]) -> Result<Tables, serde_json::Error> {
+    pub(super) fn of(results: &[OperationResult]) -> Result<Tables, json::Error> {
         fn rows<R: serde::de::DeserializeOwned>(
             results: &[OperationResult],
             table: &str,
-        ) -> Result<HashMap<Uuid, R>, serde_json::Error> {
+        ) -> Result<HashMap<Uuid, R>, json::Error> {
             let place = COLUMNS.iter().position(|(name, _)| *name == table);
             let result = place.and_then(|place| results.get(place));
             let rows: Vec<Selected<R>> = result.map(OperationResult::rows).transpose()?.unwrap_or_default();
