@@ -37,7 +37,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::error::Error;
-use crate::vswitch::run::{self, Mode};
+use crate::vswitch::run::{self, Body, Mode, Working};
 use crate::vswitch::{Session, Unit};
 use arguments::Arguments;
 
@@ -158,16 +158,39 @@ async fn execute<C: Command>(mut arguments: Arguments, session: &mut Session) ->
     };
     let command: C = arguments::decode(&arguments)?;
     command.check()?;
-    let mut comment = format!("ovs-plugin {} {}", C::NAME, Value::Object(arguments));
+    perform(C::NAME, arguments, &command.mark(), mode, &Answered(&command), session).await
+}
+
+/// The part of the way that is the same for all commands, whatever their types.
+async fn perform(
+    name: &str,
+    arguments: Arguments,
+    mark: &str,
+    mode: Mode,
+    body: &dyn Body,
+    session: &mut Session,
+) -> Result<Value, Error> {
+    let mut comment = format!("ovs-plugin {name} {}", Value::Object(arguments));
     if comment.len() > COMMENT_MAX {
         comment.truncate(comment.floor_char_boundary(COMMENT_MAX));
         comment.push('…');
     }
-    let unwritable = |error: serde_json::Error| Error::Internal(format!("the answer can't be written: {error}"));
-    let body = async |unit: &mut Unit<'_>| serde_json::to_value(command.run(unit).await?).map_err(unwritable);
-    let report = run::run(session, &comment, &command.mark(), mode, body).await?;
+    let report = run::run(session, &comment, mark, mode, body).await?;
     match mode {
         Mode { report: false, dry_run: false, .. } => Ok(report.result),
-        _ => serde_json::to_value(report).map_err(unwritable),
+        _ => as_json(report),
     }
+}
+
+/// A command whose answer is JSON, whatever its type.
+struct Answered<'a, C>(&'a C);
+
+impl<C: Command> Body for Answered<'_, C> {
+    fn run<'a>(&'a self, unit: &'a mut Unit<'_>) -> Working<'a> {
+        Box::pin(async move { as_json(self.0.run(unit).await?) })
+    }
+}
+
+fn as_json(answer: impl Serialize) -> Result<Value, Error> {
+    serde_json::to_value(answer).map_err(|error| Error::Internal(format!("the answer can't be written: {error}")))
 }

@@ -1,5 +1,7 @@
 //! Carries a command through: one attempt after the other until one commits, is refused, or the time is up.
 
+use std::pin::Pin;
+
 use serde_json::Value as Json;
 
 use super::changes::Report;
@@ -31,6 +33,17 @@ pub struct Mode {
     pub verify: bool,
 }
 
+/// What a command does with a unit of work. May run again after a lost race.
+///
+/// The future is boxed, so that what follows is in the program once, and not once for each command: 200 kB of it.
+pub trait Body {
+    /// Reads what exists and asks for changes.
+    fn run<'a>(&'a self, unit: &'a mut Unit<'_>) -> Working<'a>;
+}
+
+/// A body at work.
+pub type Working<'a> = Pin<Box<dyn Future<Output = Result<Json, Error>> + 'a>>;
+
 /// Runs a command's body over fresh units until one of them commits.
 ///
 /// The first attempt leaves it to the database's unique indexes to refuse a name that is taken. Only when that happens
@@ -40,7 +53,7 @@ pub async fn run(
     comment: &str,
     mark: &str,
     mode: Mode,
-    body: impl AsyncFn(&mut Unit<'_>) -> Result<Json, Error>,
+    body: &dyn Body,
 ) -> Result<Report, Error> {
     let outcome = attempts(session, comment, mark, mode, body).await;
     match &outcome {
@@ -56,13 +69,13 @@ async fn attempts(
     comment: &str,
     mark: &str,
     mode: Mode,
-    body: impl AsyncFn(&mut Unit<'_>) -> Result<Json, Error>,
+    body: &dyn Body,
 ) -> Result<Report, Error> {
     let mut lost = None;
     let mut collisions = 0;
     for attempt in 0..ATTEMPTS {
         let mut unit = Unit::new(session, comment.to_owned(), mark, mode.dry_run || attempt > 0);
-        let result = match body(&mut unit).await {
+        let result = match body.run(&mut unit).await {
             Ok(result) => result,
             Err(error) if error.is_about_the_switch() && !unit.still_holds().await? => {
                 tracing::debug!(%error, attempt, "refused for what is no longer so, looking again");
