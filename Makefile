@@ -9,7 +9,7 @@ CARGO   ?= cargo
 RUST_TEST_THREADS ?= $(shell echo $$(( 3 * $$(nproc) )))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-docker lint build flist bench generate record-limits install clean
+.PHONY: help setup demo test test-docker lint build man flist bench generate record-limits install clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -44,8 +44,18 @@ lint: setup ## check formatting, clippy and the documentation
 	$(CARGO) clippy --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps
 
-build: setup ## build the static binary, target/ovs-plugin
+build: setup ## build the static binary, target/ovs-plugin, and its manual pages
 	@CARGO="$(CARGO)" scripts/build
+	@$(MAKE) --no-print-directory man
+
+BUILT = test -x target/ovs-plugin || { echo "target/ovs-plugin is not there; run make build first" >&2; exit 1; }
+
+man: ## write the manual pages and the completions of shells into target/man and target/completions, after make build
+	@$(BUILT)
+	@rm -rf target/man target/completions
+	@mkdir -p target/completions
+	@target/ovs-plugin man --output-dir target/man
+	@for shell in bash zsh fish; do target/ovs-plugin completions $$shell >target/completions/$$shell || exit 1; done
 
 flist: build ## build the container's image: target/flist/ovs.tar.gz and ovs.oci.tar
 	@$(CARGO) run --quiet --locked --profile tool --package flist -- --plugin target/ovs-plugin --output target/flist
@@ -60,10 +70,16 @@ record-limits: build ## write down how many instructions the static binary takes
 	OVS_PLUGIN_RECORD_LIMITS=1 $(CARGO) test --quiet --test limits instructions
 	@cat tests/limits/instructions.toml
 
-install: ## copy target/ovs-plugin to $(DESTDIR)$(PREFIX)/bin, after make build
-	@test -x target/ovs-plugin || { echo "target/ovs-plugin is not there; run make build first" >&2; exit 1; }
+SHARE = $(DESTDIR)$(PREFIX)/share
+
+install: man ## copy target/ovs-plugin, its manual pages and completions to $(DESTDIR)$(PREFIX), after make build
 	install -D -m 0755 target/ovs-plugin "$(DESTDIR)$(PREFIX)/bin/ovs-plugin"
+	install -d "$(SHARE)/man/man1"
+	install -m 0644 target/man/*.1 "$(SHARE)/man/man1"
+	install -D -m 0644 target/completions/bash "$(SHARE)/bash-completion/completions/ovs-plugin"
+	install -D -m 0644 target/completions/zsh "$(SHARE)/zsh/site-functions/_ovs-plugin"
+	install -D -m 0644 target/completions/fish "$(SHARE)/fish/vendor_completions.d/ovs-plugin.fish"
 
 clean: ## remove what was built
 	$(CARGO) clean
-	rm -rf target/ovs-plugin target/flist
+	rm -rf target/ovs-plugin target/flist target/man target/completions

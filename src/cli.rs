@@ -1,6 +1,16 @@
 //! What a person types, apart from the commands themselves: help, version, schemas, and the steps of the
 //! container.
 
+mod counters;
+mod execute;
+mod findings;
+mod graph;
+mod output;
+mod problems;
+mod shell;
+mod style;
+mod tree;
+
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::PathBuf;
@@ -8,6 +18,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Arg, ArgMatches, Command};
+use output::{Format, Output};
 use serde_json::value::RawValue;
 
 use crate::client::Client;
@@ -15,16 +26,22 @@ use crate::container::{self, Paths, Problem, manifest};
 use crate::settings::Settings;
 use crate::{commands, published, server, settings};
 
-/// Whether the arguments are a person's. The host agent always passes a command's name and a JSON object.
+/// Whether the arguments are a person's: they ask for what only people ask for, or the answer goes to a terminal. The
+/// host agent always passes a command's name and a JSON object, and reads the answer from a pipe.
 pub fn is_for_people(arguments: &[OsString]) -> bool {
-    let is_help = |argument: &OsString| argument == "--help" || argument == "-h";
+    let is_option = |argument: &OsString| {
+        let name = argument.as_encoded_bytes().split(|byte| *byte == b'=').next().unwrap_or_default();
+        OPTIONS.iter().any(|option| option.as_bytes() == name)
+    };
     match arguments {
-        [first, ..] if is_help(first) || first == "--version" || first == "-V" => true,
+        [first, ..] if first == "--version" || first == "-V" => true,
         [first, ..] if first == "help" || STEPS.iter().any(|step| first == step) => true,
-        [_, second] => is_help(second),
-        _ => false,
+        _ => arguments.iter().any(is_option) || output::is_for_a_terminal(),
     }
 }
+
+/// The options of people. None of them is a name of a command, or JSON.
+const OPTIONS: &[&str] = &["--help", "-h", "--output", "--color", "--format"];
 
 const SCHEMA: &str = "schema";
 const MANIFEST: &str = "manifest";
@@ -34,9 +51,11 @@ const VSWITCHD: &str = "vswitchd";
 const START: &str = "start";
 const SERVE: &str = "serve";
 const CALL: &str = "call";
+const COMPLETIONS: &str = "completions";
+const MAN: &str = "man";
 
 /// What is no command of the registry.
-const STEPS: &[&str] = &[SCHEMA, MANIFEST, INIT, WAIT_READY, VSWITCHD, START, SERVE, CALL];
+const STEPS: &[&str] = &[SCHEMA, MANIFEST, INIT, WAIT_READY, VSWITCHD, START, SERVE, CALL, COMPLETIONS, MAN];
 
 /// Answers a person, or the one who starts the container.
 pub fn run() -> ExitCode {
@@ -66,12 +85,42 @@ pub fn run() -> ExitCode {
         Some((START, _)) => in_runtime(async |_| container::supervisor::run(&Paths::from_env()).await),
         Some((SERVE, arguments)) => serve(arguments),
         Some((CALL, arguments)) => call(arguments),
-        _ => Ok(ExitCode::SUCCESS),
+        Some((COMPLETIONS, arguments)) => {
+            shell::completions(&text(arguments, "SHELL").unwrap_or_default());
+            Ok(ExitCode::SUCCESS)
+        }
+        Some((MAN, arguments)) => shell::man(text(arguments, "DIR").as_deref()).map(|()| ExitCode::SUCCESS),
+        Some((name, arguments)) => command_of_the_registry(name, arguments),
+        None => Ok(ExitCode::SUCCESS),
     };
     done.unwrap_or_else(|problem| {
         eprintln!("ovs-plugin: {problem}");
         ExitCode::FAILURE
     })
+}
+
+/// Runs a command for a person. Errors go to stderr, so that stdout holds an answer or nothing.
+fn command_of_the_registry(name: &str, arguments: &ArgMatches) -> Result<ExitCode, Problem> {
+    let word = |name: &str| arguments.get_one::<String>(name).map(String::as_str);
+    let entry = commands::find(name).ok_or_else(|| Problem(format!("unknown command: {name}")))?;
+    let format = arguments.try_get_one::<String>("FORMAT").ok().flatten().map(|word| Format::of(word));
+    let json = word("JSON").unwrap_or("{}");
+    let output = match (word("OUTPUT"), format) {
+        (Some(_), Some(_)) => return Err(Problem("--format and --output exclude each other; give one of them".into())),
+        (None, Some(_)) => Output::Text,
+        (output, None) => Output::of(output),
+    };
+    if output == Output::Agent {
+        return Ok(crate::agent::run(&[name.into(), json.into()]));
+    }
+    let answer = execute::execute(entry, json).map_err(|error| Problem(style::printable(&error.to_string())))?;
+    let text = match (output, format) {
+        (Output::Json, _) => output::json(&answer),
+        (_, Some(format)) => output::formatted(format, &answer),
+        _ => output::text(entry.name, &answer),
+    };
+    output::print(&text, word("COLOR"));
+    Ok(ExitCode::SUCCESS)
 }
 
 /// How long `wait-ready` waits when it is not told.
@@ -139,15 +188,44 @@ fn print(text: &str) {
 pub fn command() -> Command {
     let commands = commands::REGISTRY.iter().map(|entry| {
         let (arguments, answer) = entry.example;
-        Command::new(entry.name)
+        let command = Command::new(entry.name)
             .about(entry.about)
+            .aliases(entry.aliases)
             .arg(Arg::new("JSON").help("The arguments, as one JSON object"))
-            .after_help(format!("Example:\n  ovs-plugin {} '{arguments}'\n  → {answer}", entry.name))
+            .after_help(format!(
+                "Example:\n  ovs-plugin {0} '{arguments}'\n  → {answer}\n\n`ovs-plugin schema {0}` prints the JSON \
+                 Schema of the arguments and the result.",
+                entry.name
+            ));
+        match entry.name {
+            "show" => command.arg(
+                Arg::new("FORMAT")
+                    .long("format")
+                    .value_parser(Format::WORDS)
+                    .help("How to draw the switch; dot is for Graphviz, mermaid for Markdown"),
+            ),
+            _ => command,
+        }
     });
     Command::new("ovs-plugin")
         .version(env!("CARGO_PKG_VERSION"))
         .about("The ovs.* commands of Zero-OS, each one atomic Open vSwitch transaction")
         .subcommand_required(true)
+        .arg_required_else_help(true)
+        .arg(
+            Arg::new("OUTPUT")
+                .long("output")
+                .global(true)
+                .value_parser(Output::WORDS)
+                .help("How to write the answer: framed for the host agent (20:::JSON), as JSON, or for people"),
+        )
+        .arg(
+            Arg::new("COLOR")
+                .long("color")
+                .global(true)
+                .value_parser(output::COLORS)
+                .help("Whether text has colours; auto is on a terminal, unless NO_COLOR is set"),
+        )
         .subcommands(commands)
         .subcommand(
             Command::new(SCHEMA)
@@ -194,8 +272,28 @@ pub fn command() -> Command {
                      An error is printed to stderr; the exit status is then 1.",
                 ),
         )
+        .subcommand(
+            Command::new(COMPLETIONS)
+                .about("Print what makes a shell complete the names of commands and options")
+                .arg(Arg::new("SHELL").required(true).value_parser(shell::SHELLS))
+                .after_help(
+                    "Example:\n  ovs-plugin completions bash > /etc/bash_completion.d/ovs-plugin\n  ovs-plugin \
+                     completions fish > ~/.config/fish/completions/ovs-plugin.fish",
+                ),
+        )
+        .subcommand(
+            Command::new(MAN).about("Print the manual page, or write all of them into a directory").arg(
+                Arg::new("DIR").long("output-dir").help("Where to write ovs-plugin.1 and a page for each command"),
+            ),
+        )
         .after_help(format!(
-            "Answers are framed for the host agent: 20:::JSON, and exit status 0, or 1 for an error.\n\n\
+            "On a terminal the answer is printed plainly; in a pipe it is framed for the host agent: 20:::JSON. The \
+             exit status is 0, or 1 for an error.\n\n\
+             Examples:\n  \
+             ovs-plugin show\n  \
+             ovs-plugin doctor\n  \
+             ovs-plugin vlan-ensure '{{\"master\": \"backplane\", \"vlan\": 2313, \"name\": \"vxbackend\"}}'\n  \
+             ovs-plugin --output json port-list '{{\"bridge\": \"backplane\"}}'\n\n\
              Environment:\n  {}  the database: unix:PATH or tcp:IP[:PORT], comma separated\n  \
              {}  seconds for one command (8)\n  {}  datapath type of new bridges\n  \
              {}  what is logged to stderr (warn)",

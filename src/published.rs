@@ -8,12 +8,13 @@ use serde_json::{Map, Value, json};
 
 use crate::commands::{Entry, REGISTRY};
 use crate::error::NUMBERS;
-use crate::vswitch::tables;
+use crate::vswitch::{doctor, tables};
 
 /// Every published file, by its path in the project.
 pub fn files() -> Vec<(String, String)> {
     let mut files = vec![
         ("docs/commands.md".to_owned(), manual()),
+        ("docs/doctor.md".to_owned(), codes()),
         ("schemas/database.json".to_owned(), pretty(&database())),
         ("schemas/openrpc.json".to_owned(), pretty(&openrpc())),
     ];
@@ -151,6 +152,19 @@ fn pretty(value: &Value) -> String {
     format!("{value:#}\n")
 }
 
+/// `docs/doctor.md`.
+fn codes() -> String {
+    let mut page = String::from(DOCTOR);
+    for code in doctor::CODES {
+        let severity = json!(code.severity);
+        let severity = severity.as_str().unwrap_or_default();
+        // Writing to a string does not fail.
+        let _ =
+            writeln!(page, "| `{}` | {severity} | {} | {} |", code.name, code.meaning, code.advice.replace('|', "\\|"));
+    }
+    page
+}
+
 /// `docs/commands.md`.
 fn manual() -> String {
     let mut page = String::from(INTRODUCTION);
@@ -197,9 +211,15 @@ fn chapter(entry: &Entry) -> String {
         }
     }
     let result = &schema["properties"]["result"];
-    let _ = write!(chapter, "\nResult: {}.", type_of(result));
+    let deep = is_deep(result);
+    let _ = write!(chapter, "\nResult: {}.", if deep { "object".into() } else { type_of(result) });
     if let Some(about) = result["description"].as_str() {
-        let _ = write!(chapter, " {about}");
+        let _ = write!(chapter, " {}", one_line(about));
+    }
+    if deep {
+        chapter.push_str("\n\n");
+        members(&mut chapter, result, "");
+        chapter.truncate(chapter.trim_end().len());
     }
     let (arguments, answer) = entry.example;
     let _ = writeln!(chapter, "\n\n```\n$ ovs-plugin {} '{arguments}'\n{answer}\n```", entry.name);
@@ -210,6 +230,45 @@ fn chapter(entry: &Entry) -> String {
         }
     }
     chapter
+}
+
+fn one_line(text: &str) -> String {
+    text.replace('\n', " ")
+}
+
+/// The schema of what is in a list, or may be left out; any other as it is.
+fn core(schema: &Value) -> &Value {
+    let choices = schema.get("anyOf").or_else(|| schema.get("oneOf")).and_then(Value::as_array);
+    let only = choices.and_then(|choices| choices.iter().find(|choice| choice["type"] != "null"));
+    match (only, schema.get("items")) {
+        (Some(only), _) if choices.is_some_and(|choices| choices.len() == 2) => core(only),
+        (None, Some(items)) => core(items),
+        _ => schema,
+    }
+}
+
+/// Whether a schema has members that have members.
+fn is_deep(schema: &Value) -> bool {
+    let members = schema["properties"].as_object().into_iter().flatten();
+    members.into_iter().any(|(_, member)| core(member).get("properties").is_some())
+}
+
+/// The members of an object as a list, each with those of its own below it.
+fn members(page: &mut String, schema: &Value, indent: &str) {
+    for (name, member) in schema["properties"].as_object().into_iter().flatten() {
+        let below = core(member);
+        let has_members = below.get("properties").is_some();
+        let kind = match (has_members, member.get("items").is_some()) {
+            (true, true) => "list of objects".into(),
+            (true, false) => "object".into(),
+            (false, _) => type_of(member),
+        };
+        let about = member["description"].as_str().map(one_line).unwrap_or_default();
+        let _ = writeln!(page, "{indent}- `{name}`: {kind}. {about}");
+        if has_members {
+            members(page, below, &format!("{indent}  "));
+        }
+    }
 }
 
 /// A type in words, from its schema.
@@ -271,6 +330,23 @@ until `ovs-vswitchd` has applied the change (`cur_cfg` of ovs-vswitchd.conf.db(5
 
 | command | what it does |
 |---|---|
+";
+
+const DOCTOR: &str = "\
+<!-- Made from the program's table of codes by `make generate`; changes here are lost. -->
+# What the doctor finds
+
+`ovs-plugin doctor`, and the command [ovs.doctor](commands.md#ovsdoctor), examine the switch and answer with findings. Each
+has a code whose meaning never changes, a severity, what it is about (bridge, port, interface, as much of it as fits), what
+was found, what that means, and what to do. It is a report, so the exit status is 0 whatever is found; `errors` counts what
+does not work.
+
+What is looked at: the database, in one request; `ovs-vswitchd`, on its control socket; the kernel's network devices and
+their addresses. Nothing is changed. With a database over TCP the switch is on another machine, and only the database is
+looked at. A code is told once for its cause: the ports of a bridge without a datapath, for instance, are not listed.
+
+| code | severity | meaning | what to do |
+|---|---|---|---|
 ";
 
 const COMMON_CHAPTER: &str = "

@@ -11,12 +11,15 @@ mod bond_member_del;
 mod bridge_add;
 mod bridge_del;
 mod bridge_list;
+mod doctor;
 mod port_add;
 mod port_del;
 mod port_list;
 mod port_set;
 mod port_settings;
 mod set;
+mod show;
+mod stats;
 mod version;
 mod vlan_del;
 mod vlan_ensure;
@@ -34,7 +37,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::error::Error;
-use crate::vswitch::run::{self, Mode};
+use crate::vswitch::run::{self, Body, Mode, Working};
 use crate::vswitch::{Session, Unit};
 use arguments::Arguments;
 
@@ -58,6 +61,9 @@ pub static REGISTRY: &[Entry] = &[
     Entry::of::<vlan_del::VlanDel>(),
     Entry::of::<vxlan_ensure::VxlanEnsure>(),
     Entry::of::<vxlan_del::VxlanDel>(),
+    Entry::of::<show::Show>(),
+    Entry::of::<stats::Stats>(),
+    Entry::of::<doctor::Doctor>(),
     Entry::of::<version::Version>(),
 ];
 
@@ -152,12 +158,24 @@ async fn execute<C: Command>(mut arguments: Arguments, session: &mut Session) ->
     };
     let command: C = arguments::decode(&arguments)?;
     command.check()?;
-    let mut comment = format!("ovs-plugin {} {}", C::NAME, Value::Object(arguments));
+    perform(C::NAME, arguments, &command.mark(), mode, &Answered(&command), session).await
+}
+
+/// The part of the way that is the same for all commands, whatever their types.
+async fn perform(
+    name: &str,
+    arguments: Arguments,
+    mark: &str,
+    mode: Mode,
+    body: &dyn Body,
+    session: &mut Session,
+) -> Result<Value, Error> {
+    let mut comment = format!("ovs-plugin {name} {}", Value::Object(arguments));
     if comment.len() > COMMENT_MAX {
         comment.truncate(comment.floor_char_boundary(COMMENT_MAX));
         comment.push('…');
     }
-    let report = run::run(session, &comment, &command.mark(), mode, &Answered(&command)).await?;
+    let report = run::run(session, &comment, mark, mode, body).await?;
     match mode {
         Mode { report: false, dry_run: false, .. } => Ok(report.result),
         _ => as_json(report),
@@ -167,9 +185,9 @@ async fn execute<C: Command>(mut arguments: Arguments, session: &mut Session) ->
 /// A command whose answer is JSON, whatever its type.
 struct Answered<'a, C>(&'a C);
 
-impl<C: Command> run::Body for Answered<'_, C> {
-    async fn run(&self, unit: &mut Unit<'_>) -> Result<Value, Error> {
-        as_json(self.0.run(unit).await?)
+impl<C: Command> Body for Answered<'_, C> {
+    fn run<'a>(&'a self, unit: &'a mut Unit<'_>) -> Working<'a> {
+        Box::pin(async move { as_json(self.0.run(unit).await?) })
     }
 }
 

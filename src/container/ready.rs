@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use super::{Paths, Problem};
 use crate::deadline::Deadline;
-use crate::ovsdb::{Connection, Remote};
 use crate::settings::Settings;
-use crate::vswitch::Session;
+use crate::vswitch::{Session, daemon};
 
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -19,7 +18,7 @@ pub async fn wait(settings: Settings, paths: &Paths, limit: Duration) -> Result<
     let mut before = None;
     loop {
         let not_ready = match session.is_applied().await {
-            Ok(true) => match daemon_answers(paths, &deadline).await {
+            Ok(true) => match daemon::answers(&paths.run, &deadline).await {
                 Ok(()) => return Ok(()),
                 Err(why) => why,
             },
@@ -38,27 +37,8 @@ pub async fn wait(settings: Settings, paths: &Paths, limit: Duration) -> Result<
 pub async fn check(settings: Settings, paths: &Paths, limit: Duration) -> Result<(), String> {
     let (deadline, _stop) = Deadline::after(limit);
     match Session::new(settings, deadline.clone()).is_applied().await {
-        Ok(true) => daemon_answers(paths, &deadline).await,
+        Ok(true) => daemon::answers(&paths.run, &deadline).await,
         Ok(false) => Err("ovs-vswitchd has not applied the configuration yet".into()),
         Err(error) => Err(error.to_string()),
-    }
-}
-
-/// What the database says of ovs-vswitchd outlives it, so it is asked itself. Its control socket speaks the same
-/// JSON-RPC as a database server, and answers from the loop that does the switching. Its name holds the daemon's pid,
-/// which is where ovs-appctl(8) looks for it.
-async fn daemon_answers(paths: &Paths, deadline: &Deadline) -> Result<(), String> {
-    let file = paths.run.join("ovs-vswitchd.pid");
-    let pid = std::fs::read_to_string(&file)
-        .map_err(|error| format!("ovs-vswitchd does not run: {}: {error}", file.display()))?;
-    let socket = Remote::Unix(paths.run.join(format!("ovs-vswitchd.{}.ctl", pid.trim())));
-    let asked = async {
-        let connection = Connection::open(&socket).await.map_err(|error| error.to_string())?;
-        connection.call::<String>("version", [(); 0]).await.map_err(|error| error.to_string())
-    };
-    match deadline.limit(asked).await {
-        Ok(Ok(_)) => Ok(()),
-        Ok(Err(error)) => Err(format!("ovs-vswitchd does not answer on {socket}: {error}")),
-        Err(expired) => Err(format!("ovs-vswitchd does not answer on {socket}: {expired}")),
     }
 }

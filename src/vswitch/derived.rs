@@ -33,8 +33,20 @@ impl Network {
         }
     }
 
+    /// The network that a mark tells of.
+    pub fn marked(mark: &str) -> Option<Network> {
+        let (kind, id) = mark.split_once(':')?;
+        let id: i64 = id.parse().ok()?;
+        let network = match kind {
+            "vlan" => Network::Vlan(id),
+            "vxlan" => Network::Vxlan(id),
+            _ => return None,
+        };
+        (network.mark() == mark).then_some(network)
+    }
+
     /// The network that a port's name ties its bridge to, if it is such a name.
-    fn tied_by(port: &str) -> Option<Network> {
+    pub fn tied_by(port: &str) -> Option<Network> {
         if let Some(vni) = vtep::vni_of(port) {
             return Some(Network::Vxlan(vni.into()));
         }

@@ -7,14 +7,18 @@
 pub mod bridge;
 pub mod changes;
 mod commit;
+pub mod daemon;
 pub mod derived;
+pub mod doctor;
 pub mod hub;
 pub mod options;
 pub mod patch;
+pub mod picture;
 pub mod port;
 pub mod record;
 pub mod run;
 pub mod session;
+pub mod stats;
 pub mod tables;
 mod undo;
 pub mod unit;

@@ -270,3 +270,40 @@ impl Unit<'_> {
         }
     }
 }
+
+/// `cont<ID>-<IDX>`, or `contm<ID>-<IDX>` for a monitored network interface (0-core, subsys/containers/network.go).
+pub fn is_container_port(name: &str) -> bool {
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let Some(rest) = name.strip_prefix("cont") else {
+        return false;
+    };
+    let rest = rest.strip_prefix('m').unwrap_or(rest);
+    rest.split_once('-').is_some_and(|(id, index)| digits(id) && digits(index))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_exact_form_is_a_container_port() {
+        for name in ["cont5-0", "cont12-3", "contm5-0", "contm0-10"] {
+            assert!(is_container_port(name), "{name}");
+        }
+        for name in [
+            "cont5-0p",
+            "cont-0",
+            "cont5-",
+            "cont5",
+            "contmm5-0",
+            "contx5-0",
+            "xcont5-0",
+            "cont5-0-1",
+            "Cont5-0",
+            "cont5_0",
+            "contm-1",
+        ] {
+            assert!(!is_container_port(name), "{name}");
+        }
+    }
+}

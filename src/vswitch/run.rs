@@ -1,5 +1,7 @@
 //! Carries a command through: one attempt after the other until one commits, is refused, or the time is up.
 
+use std::pin::Pin;
+
 use serde_json::Value as Json;
 
 use super::changes::Report;
@@ -33,11 +35,14 @@ pub struct Mode {
 
 /// What a command does with a unit of work. May run again after a lost race.
 ///
-/// A trait and no closure, so that its future can be asked to be `Send`: a server runs many at once, each as a task.
+/// It is `Send`: a server runs many at once, each as a task. It is boxed, so that what follows is in the program once, and not once for each command: 200 kB of it.
 pub trait Body: Sync {
     /// Reads what exists and asks for changes.
-    fn run(&self, unit: &mut Unit<'_>) -> impl Future<Output = Result<Json, Error>> + Send;
+    fn run<'a>(&'a self, unit: &'a mut Unit<'_>) -> Working<'a>;
 }
+
+/// A body at work.
+pub type Working<'a> = Pin<Box<dyn Future<Output = Result<Json, Error>> + Send + 'a>>;
 
 /// Runs a command's body over fresh units until one of them commits.
 ///
@@ -48,7 +53,7 @@ pub async fn run(
     comment: &str,
     mark: &str,
     mode: Mode,
-    body: &impl Body,
+    body: &dyn Body,
 ) -> Result<Report, Error> {
     let outcome = attempts(session, comment, mark, mode, body).await;
     match &outcome {
@@ -64,7 +69,7 @@ async fn attempts(
     comment: &str,
     mark: &str,
     mode: Mode,
-    body: &impl Body,
+    body: &dyn Body,
 ) -> Result<Report, Error> {
     let mut lost = None;
     let mut collisions = 0;

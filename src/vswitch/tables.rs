@@ -13,6 +13,10 @@ pub const PORT: &str = "Port";
 pub const INTERFACE: &str = "Interface";
 /// Mirrors of bridges; their references to ports are weak.
 pub const MIRROR: &str = "Mirror";
+/// OpenFlow controllers of bridges.
+pub const CONTROLLER: &str = "Controller";
+/// OVSDB managers of the switch.
+pub const MANAGER: &str = "Manager";
 /// Sampling sets; a root table whose rows keep their bridge alive.
 pub const FLOW_SAMPLE_COLLECTOR_SET: &str = "Flow_Sample_Collector_Set";
 
@@ -36,10 +40,37 @@ pub(super) fn usual_columns(table: &str) -> Option<&'static [&'static str]> {
 
 /// Every table and column that the program names itself; others only come from callers.
 pub const RELIED_ON: &[(&str, &[&str])] = &[
-    (OPEN_VSWITCH, &["bridges", "cur_cfg", "next_cfg", "dpdk_version", "ovs_version", "system_type", "system_version"]),
+    (
+        OPEN_VSWITCH,
+        &[
+            "bridges",
+            "cur_cfg",
+            "next_cfg",
+            "datapath_types",
+            "dpdk_version",
+            "manager_options",
+            "other_config",
+            "ovs_version",
+            "system_type",
+            "system_version",
+        ],
+    ),
     (
         BRIDGE,
-        &["name", "ports", "datapath_type", "external_ids", "controller", "netflow", "sflow", "ipfix", "auto_attach"],
+        &[
+            "name",
+            "ports",
+            "datapath_type",
+            "external_ids",
+            "controller",
+            "fail_mode",
+            "netflow",
+            "sflow",
+            "ipfix",
+            "auto_attach",
+            "stp_enable",
+            "rstp_enable",
+        ],
     ),
     (
         PORT,
@@ -53,10 +84,13 @@ pub const RELIED_ON: &[(&str, &[&str])] = &[
             "external_ids",
             "other_config",
             "bond_mode",
+            "bond_active_slave",
             "bond_updelay",
             "bond_downdelay",
             "lacp",
             "qos",
+            "rstp_status",
+            "status",
         ],
     ),
     (
@@ -75,12 +109,15 @@ pub const RELIED_ON: &[(&str, &[&str])] = &[
             "mtu",
             "mac_in_use",
             "ifindex",
+            "lacp_current",
+            "statistics",
             "status",
         ],
     ),
+    (CONTROLLER, &["target", "is_connected"]),
+    (MANAGER, &["target", "is_connected"]),
     (MIRROR, &["name", "select_src_port", "select_dst_port", "output_port"]),
     ("Flow_Table", &["name"]),
-    ("Manager", &["target"]),
     (FLOW_SAMPLE_COLLECTOR_SET, &["id", "bridge"]),
 ];
 

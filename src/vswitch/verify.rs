@@ -197,7 +197,13 @@ impl Unit<'_> {
             None => None,
         };
         let words = status.error.as_deref().unwrap_or("ovs-vswitchd could not set it up and does not say why");
-        let cause = likely_cause(status, datapath_type.as_deref().unwrap_or_default());
+        let cause = likely_cause(
+            &status.name,
+            &status.r#type,
+            status.ofport,
+            status.error.as_deref(),
+            datapath_type.as_deref().unwrap_or_default(),
+        );
         format!(
             "interface {} does not work: {words}{}",
             status.name,
@@ -217,14 +223,19 @@ impl Unit<'_> {
 }
 
 /// The usual reasons for the errors that ovs-vswitchd gives (vswitchd/bridge.c, lib/netdev.c, lib/dpif.c).
-fn likely_cause(status: &InterfaceStatus, datapath_type: &str) -> Option<String> {
-    let says = |words: &str| status.error.as_deref().is_some_and(|error| error.contains(words));
-    let name = &status.name;
+pub(super) fn likely_cause(
+    name: &str,
+    kind: &str,
+    ofport: Option<i64>,
+    error: Option<&str>,
+    datapath_type: &str,
+) -> Option<String> {
+    let says = |words: &str| error.is_some_and(|error| error.contains(words));
     if says("No such device") {
         return Some(format!("there is no network device named {name}"));
     }
     if says("Address family not supported") {
-        return Some(format!("ovs-vswitchd knows no interface type {:?}", status.r#type));
+        return Some(format!("ovs-vswitchd knows no interface type {kind:?}"));
     }
     if says("Device or resource busy") {
         return Some(format!("{name} is in use, by another bridge for instance"));
@@ -233,15 +244,15 @@ fn likely_cause(status: &InterfaceStatus, datapath_type: &str) -> Option<String>
         return Some("another tunnel port has the same configuration".into());
     }
     if says("Invalid argument") {
-        return Some(match status.r#type.as_str() {
+        return Some(match kind {
             "internal" => format!("a network device named {name} exists already"),
             _ => format!("{name} is not a kind of device that can be a port"),
         });
     }
-    if status.error.is_some() {
+    if error.is_some() {
         return None;
     }
-    if status.ofport == Some(-1) {
+    if ofport == Some(-1) {
         return Some(format!("{name} is in use by the datapath already"));
     }
     Some(if !same_datapath(datapath_type, "system") {

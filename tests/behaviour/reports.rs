@@ -34,6 +34,9 @@ fn a_dry_run_tells_what_the_real_run_then_does_and_changes_nothing() {
         ("port-del", json!({"port": "e1"})),
         ("bridge-list", json!({})),
         ("port-list", json!({"bridge": "br0"})),
+        ("show", json!({})),
+        ("stats", json!({})),
+        ("doctor", json!({})),
         ("version", json!({})),
         ("bridge-del", json!({"bridge": "br0"})),
     ] {
@@ -43,7 +46,7 @@ fn a_dry_run_tells_what_the_real_run_then_does_and_changes_nothing() {
         assert_eq!(dry["changed"], real["changed"], "{command}");
         assert_eq!(dry["changes"], real["changes"], "{command}");
         assert_eq!(dry["interfaces"], json!([]), "{command}");
-        let reads = ["bridge-list", "port-list", "version"].contains(&command);
+        let reads = ["bridge-list", "port-list", "show", "stats", "doctor", "version"].contains(&command);
         assert_eq!(real["changed"], json!(!reads), "{command}: {real}");
     }
 }

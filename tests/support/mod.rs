@@ -29,6 +29,7 @@ mod process;
 pub mod proxy;
 mod state;
 mod switch;
+pub mod terminal;
 
 pub use database::{Database, SCHEMA_FILE, create as create_database, plain};
 pub use namespace::Namespace;

@@ -1,0 +1,43 @@
+//! What shells and `man` know about the program, made from the same description as its help.
+
+use std::path::Path;
+
+use clap_complete::generate;
+use clap_complete::shells::{Bash, Fish, Zsh};
+
+use super::output;
+use crate::container::Problem;
+
+/// The shells that there are completions for.
+pub(super) const SHELLS: [&str; 3] = ["bash", "zsh", "fish"];
+
+/// Prints the completions for a shell.
+pub(super) fn completions(shell: &str) {
+    let (mut command, mut script) = (super::command(), Vec::new());
+    match shell {
+        "zsh" => generate(Zsh, &mut command, "ovs-plugin", &mut script),
+        "fish" => generate(Fish, &mut command, "ovs-plugin", &mut script),
+        _ => generate(Bash, &mut command, "ovs-plugin", &mut script),
+    }
+    output::print(&String::from_utf8_lossy(&script), Some("never"));
+}
+
+/// Prints the manual page of the program, or writes it and one page for each command into a directory.
+pub(super) fn man(directory: Option<&str>) -> Result<(), Problem> {
+    let mut command = super::command().disable_help_subcommand(true);
+    command.build();
+    let Some(directory) = directory.map(Path::new) else {
+        output::print(&page(command)?, Some("never"));
+        return Ok(());
+    };
+    let unwritten = |error: std::io::Error| Problem(format!("{}: {error}", directory.display()));
+    std::fs::create_dir_all(directory).map_err(unwritten)?;
+    clap_mangen::generate_to(command, directory).map_err(unwritten)
+}
+
+fn page(command: clap::Command) -> Result<String, Problem> {
+    let mut page = Vec::new();
+    let rendered = clap_mangen::Man::new(command).render(&mut page);
+    rendered.map_err(|error| Problem(format!("the manual page can't be made: {error}")))?;
+    Ok(String::from_utf8_lossy(&page).into_owned())
+}

@@ -1,0 +1,76 @@
+//! VLANs and VNIs that are there twice.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{About, Code, Examination, Findings, Severity, list};
+use crate::vswitch::picture::NetworkKind;
+use crate::vswitch::vtep;
+
+pub(super) const VLAN: Code = Code {
+    name: "vlan-duplicate",
+    severity: Severity::Warning,
+    meaning: "One VLAN of a bridge leads to several bridges, or is several VLAN bridges. What was meant to be apart is \
+              one network.",
+    advice: "Decide for one of the bridges and remove the others, or give them VLANs of their own.",
+};
+
+pub(super) const VNI: Code = Code {
+    name: "vni-duplicate",
+    severity: Severity::Warning,
+    meaning: "Several bridges use the same virtual network identifier. What was meant to be apart may be one network, \
+              and replies may come in at the wrong bridge.",
+    advice: "Give each network an identifier of its own.",
+};
+
+pub(super) fn check(examination: &Examination, findings: &mut Findings) {
+    vlans(examination, findings);
+    vnis(examination, findings);
+}
+
+fn vlans(examination: &Examination, findings: &mut Findings) {
+    // By the bridge that has the VLAN, and the VLAN.
+    let mut bridges: BTreeMap<(&str, i64), BTreeSet<&str>> = BTreeMap::new();
+    for bridge in &examination.picture.bridges {
+        if let Some(parent) = &bridge.parent {
+            bridges.entry((&parent.bridge, parent.vlan)).or_default().insert(&bridge.name);
+        }
+    }
+    for place in examination.places() {
+        let leads_to = place.interface.patch.as_ref().and_then(|patch| patch.bridge.as_deref());
+        if let (Some(tag), Some(other)) = (place.port.tag, leads_to)
+            && other != place.bridge.name
+            && place.bridge.parent.is_none()
+        {
+            bridges.entry((&place.bridge.name, tag)).or_default().insert(other);
+        }
+    }
+    for ((bridge, vlan), others) in bridges.iter().filter(|(_, others)| others.len() > 1) {
+        let message = format!("VLAN {vlan} of bridge {bridge} is that of {}", list(others.iter().copied()));
+        findings.add(&VLAN, About::bridge(bridge), message);
+    }
+}
+
+fn vnis(examination: &Examination, findings: &mut Findings) {
+    // By the protocol and the number; kernel devices and ports of ovs-vswitchd speak the same VXLAN.
+    let mut bridges: BTreeMap<(&str, i64), BTreeSet<&str>> = BTreeMap::new();
+    for bridge in &examination.picture.bridges {
+        if let Some(network) = bridge.network.as_ref().filter(|network| network.kind == NetworkKind::Vxlan) {
+            bridges.entry(("vxlan", network.id)).or_default().insert(&bridge.name);
+        }
+    }
+    for place in examination.places() {
+        let interface = place.interface;
+        let bridge = place.bridge.name.as_str();
+        let key = interface.tunnel.as_ref().and_then(|tunnel| tunnel.vni.as_ref()?.parse().ok());
+        if let (Some(vni), "vxlan" | "geneve") = (key, interface.r#type.as_str()) {
+            bridges.entry((&interface.r#type, vni)).or_default().insert(bridge);
+        }
+        if let Some(vni) = vtep::vni_of(&interface.name).filter(|_| interface.r#type == "system") {
+            bridges.entry(("vxlan", vni.into())).or_default().insert(bridge);
+        }
+    }
+    for ((kind, vni), bridges) in bridges.iter().filter(|(_, bridges)| bridges.len() > 1) {
+        let message = format!("{kind} VNI {vni} is that of the bridges {}", list(bridges.iter().copied()));
+        findings.add(&VNI, About::SWITCH, message);
+    }
+}

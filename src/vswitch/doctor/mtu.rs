@@ -1,0 +1,86 @@
+//! Overlays: whether what the ports of a bridge send fits into what carries it.
+
+use super::examination::Place;
+use super::{About, Code, Examination, Findings, Kernel, Severity, list, vxlans};
+use crate::vswitch::picture::BridgePicture;
+
+pub(super) const OVERLAY: Code = Code {
+    name: "overlay-mtu",
+    severity: Severity::Warning,
+    meaning: "The MTU is too small for the overlay: ports of the bridge send frames that do not fit into the tunnel once \
+              the outer headers are added. Small packets get through, large ones are lost.",
+    advice: "Lower the MTU of the bridge's ports to what the message tells (`\"mtu\"` of `port-set` for those that \
+             ovs-vswitchd makes), or raise that of the device below the overlay.",
+};
+
+/// What a tunnel adds to each frame in bytes, over IPv4 and without options: outer IP, UDP and so on, and the inner
+/// Ethernet header, which counts since MTUs do not include it (RFC 7348, RFC 8926, RFC 2784 with a key).
+fn overhead(kind: &str) -> Option<i64> {
+    Some(match kind {
+        "vxlan" | "geneve" => 50,
+        "gre" => 42,
+        _ => return None,
+    })
+}
+
+pub(super) fn check(examination: &Examination, findings: &mut Findings) {
+    let Some(kernel) = &examination.kernel else { return };
+    for bridge in &examination.picture.bridges {
+        if let Some((name, room, why)) = narrowest(bridge, kernel) {
+            let too_large = senders(bridge).filter(|(_, mtu)| *mtu > room);
+            let too_large: Vec<String> = too_large.map(|(port, mtu)| format!("{port} ({mtu})")).collect();
+            if !too_large.is_empty() {
+                let message = format!(
+                    "{name} carries packets of up to {room} bytes ({why}), but on bridge {} are ports with larger \
+                     MTUs: {}",
+                    bridge.name,
+                    list(too_large.iter().map(String::as_str))
+                );
+                findings.add(&OVERLAY, About::bridge(&bridge.name).port(name).interface(name), message);
+            }
+        }
+    }
+}
+
+/// The overlay of a bridge that carries the smallest packets, how large they may be, and why.
+fn narrowest<'b>(bridge: &'b BridgePicture, kernel: &Kernel) -> Option<(&'b str, i64, String)> {
+    let overlays = bridge.ports.iter().flat_map(|port| {
+        port.interfaces.iter().filter_map(move |interface| {
+            let place = Place { bridge, port, interface };
+            let (room, why) = if vxlans::is_vtep(&place) { vtep(&place, kernel) } else { tunnel(&place, kernel) }?;
+            Some((interface.name.as_str(), room, why))
+        })
+    });
+    overlays.min_by_key(|(_, room, _)| *room)
+}
+
+fn vtep(place: &Place<'_>, kernel: &Kernel) -> Option<(i64, String)> {
+    let link = kernel.links.get(&place.interface.name).filter(|link| link.vxlan.is_some())?;
+    let own = (i64::from(link.mtu), "its MTU".to_owned());
+    let lower = kernel.lower(link).and_then(|name| Some((name, kernel.links.get(name)?)));
+    let below = lower.map(|(name, lower)| {
+        let room = i64::from(lower.mtu) - overhead("vxlan").unwrap_or_default();
+        (room, format!("the MTU of {name} is {}", lower.mtu))
+    });
+    Some(below.into_iter().fold(own, |least, other| if other.0 < least.0 { other } else { least }))
+}
+
+fn tunnel(place: &Place<'_>, kernel: &Kernel) -> Option<(i64, String)> {
+    let egress = place.interface.tunnel.as_ref()?.egress.as_ref()?;
+    let below = kernel.links.get(egress)?;
+    Some((i64::from(below.mtu) - overhead(&place.interface.r#type)?, format!("the MTU of {egress} is {}", below.mtu)))
+}
+
+/// The ports of a bridge from which packets come, with their MTUs. The local port only counts while it is in use.
+fn senders(bridge: &BridgePicture) -> impl Iterator<Item = (&str, i64)> {
+    let places = bridge
+        .ports
+        .iter()
+        .flat_map(move |port| port.interfaces.iter().map(move |interface| Place { bridge, port, interface }));
+    let sends = |place: &Place<'_>| {
+        let interface = place.interface;
+        let is_idle = interface.r#type == "internal" && interface.admin_state.as_deref() == Some("down");
+        interface.patch.is_none() && interface.tunnel.is_none() && !vxlans::is_vtep(place) && !is_idle
+    };
+    places.filter(sends).filter_map(|place| Some((place.interface.name.as_str(), place.interface.mtu?)))
+}

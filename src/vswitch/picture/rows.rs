@@ -1,0 +1,360 @@
+//! The rows of a switch as Rust structs, decoded straight from the wire.
+//!
+//! Only columns that every schema since Open vSwitch 2.5 has (ovs-vswitchd.conf.db(5)), so that a select never names an
+//! unknown one. A column that is left out, as monitors do with default values, has its default.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde::{Deserialize, Deserializer};
+
+use crate::error::Error;
+use crate::ovsdb::json;
+use crate::ovsdb::transaction::{OperationResult, Transaction};
+use crate::ovsdb::value::{Map, Optional, Set, Uuid};
+use crate::vswitch::tables::{BRIDGE, CONTROLLER, INTERFACE, MANAGER, OPEN_VSWITCH, PORT};
+use crate::vswitch::unit::Unit;
+
+/// A map column of strings.
+pub type Strings = BTreeMap<String, String>;
+
+/// All rows that a picture is made of, by identity. Nothing here depends on where they come from.
+#[derive(Clone, Debug, Default)]
+pub struct Tables {
+    /// The root row, if the database has one.
+    pub root: Option<RootRow>,
+    /// Table Bridge.
+    pub bridges: HashMap<Uuid, BridgeRow>,
+    /// Table Port.
+    pub ports: HashMap<Uuid, PortRow>,
+    /// Table Interface.
+    pub interfaces: HashMap<Uuid, InterfaceRow>,
+    /// Table Controller.
+    pub controllers: HashMap<Uuid, RemoteRow>,
+    /// Table Manager.
+    pub managers: HashMap<Uuid, RemoteRow>,
+}
+
+/// The one row of the table Open_vSwitch.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct RootRow {
+    /// The configuration that ovs-vswitchd has applied.
+    pub cur_cfg: i64,
+    /// The configuration that the database holds.
+    pub next_cfg: i64,
+    /// The version of Open vSwitch.
+    #[serde(deserialize_with = "optional")]
+    pub ovs_version: Option<String>,
+    /// The datapath types that ovs-vswitchd knows.
+    #[serde(deserialize_with = "set")]
+    pub datapath_types: Vec<String>,
+    /// Settings, `stats-update-interval` among them.
+    #[serde(deserialize_with = "map")]
+    pub other_config: Strings,
+    /// The managers.
+    #[serde(deserialize_with = "set")]
+    pub manager_options: Vec<Uuid>,
+}
+
+/// A row of the table Bridge.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct BridgeRow {
+    /// Its name.
+    pub name: String,
+    /// Its ports.
+    #[serde(deserialize_with = "set")]
+    pub ports: Vec<Uuid>,
+    /// `system`, which may be spelled as the empty string, or `netdev`.
+    pub datapath_type: String,
+    /// What happens without a controller: `standalone` or `secure`.
+    #[serde(deserialize_with = "optional")]
+    pub fail_mode: Option<String>,
+    /// The OpenFlow controllers.
+    #[serde(deserialize_with = "set")]
+    pub controller: Vec<Uuid>,
+    /// Whether the Spanning Tree Protocol runs.
+    pub stp_enable: bool,
+    /// Whether the Rapid Spanning Tree Protocol runs.
+    pub rstp_enable: bool,
+    /// Whatever others note.
+    #[serde(deserialize_with = "map")]
+    pub external_ids: Strings,
+}
+
+/// A row of the table Port.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct PortRow {
+    /// Its name.
+    pub name: String,
+    /// Its interfaces: one, or several in a bond.
+    #[serde(deserialize_with = "set")]
+    pub interfaces: Vec<Uuid>,
+    /// The VLAN of an access port, or the native one of a trunk.
+    #[serde(deserialize_with = "optional")]
+    pub tag: Option<i64>,
+    /// The VLANs of a trunk; none means all.
+    #[serde(deserialize_with = "set")]
+    pub trunks: Vec<i64>,
+    /// `access`, `trunk`, `native-tagged`, `native-untagged` or `dot1q-tunnel`.
+    #[serde(deserialize_with = "optional")]
+    pub vlan_mode: Option<String>,
+    /// How a bond spreads its traffic.
+    #[serde(deserialize_with = "optional")]
+    pub bond_mode: Option<String>,
+    /// The MAC address of the active member of a bond.
+    #[serde(deserialize_with = "optional")]
+    pub bond_active_slave: Option<String>,
+    /// `active`, `passive` or `off`.
+    #[serde(deserialize_with = "optional")]
+    pub lacp: Option<String>,
+    /// Whether the port is a VLAN bridge of ovs-vsctl.
+    pub fake_bridge: bool,
+    /// The port's part in the Spanning Tree Protocol.
+    #[serde(deserialize_with = "map")]
+    pub status: Strings,
+    /// The port's part in the Rapid Spanning Tree Protocol.
+    #[serde(deserialize_with = "map")]
+    pub rstp_status: Strings,
+    /// Whatever others note.
+    #[serde(deserialize_with = "map")]
+    pub external_ids: Strings,
+}
+
+/// A row of the table Interface.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct InterfaceRow {
+    /// Its name.
+    pub name: String,
+    /// Its type; empty is a network device of the system.
+    pub r#type: String,
+    /// What the type takes: the peer of a patch port, the remote of a tunnel.
+    #[serde(deserialize_with = "map")]
+    pub options: Strings,
+    /// The OpenFlow port number; -1 when the interface could not be set up, none when nobody has tried.
+    #[serde(deserialize_with = "optional")]
+    pub ofport: Option<i64>,
+    /// What is wrong with it.
+    #[serde(deserialize_with = "optional")]
+    pub error: Option<String>,
+    /// Whether it is set up administratively: `up` or `down`.
+    #[serde(deserialize_with = "optional")]
+    pub admin_state: Option<String>,
+    /// Whether it has a link: `up` or `down`.
+    #[serde(deserialize_with = "optional")]
+    pub link_state: Option<String>,
+    /// The MTU in bytes.
+    #[serde(deserialize_with = "optional")]
+    pub mtu: Option<i64>,
+    /// The MAC address.
+    #[serde(deserialize_with = "optional")]
+    pub mac_in_use: Option<String>,
+    /// Whether the LACP partner's information is current.
+    #[serde(deserialize_with = "optional")]
+    pub lacp_current: Option<bool>,
+    /// What the driver tells, and through which device a tunnel leaves (`tunnel_egress_iface`).
+    #[serde(deserialize_with = "map")]
+    pub status: Strings,
+    /// Whatever others note.
+    #[serde(deserialize_with = "map")]
+    pub external_ids: Strings,
+}
+
+/// A row of the table Controller or Manager.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct RemoteRow {
+    /// Where it is, like `tcp:192.0.2.1:6653`.
+    pub target: String,
+    /// Whether the daemon is connected to it.
+    pub is_connected: bool,
+}
+
+/// The columns of each table, those of the structs above.
+pub const COLUMNS: &[(&str, &[&str])] = &[
+    (
+        OPEN_VSWITCH,
+        &["_uuid", "cur_cfg", "next_cfg", "ovs_version", "datapath_types", "other_config", "manager_options"],
+    ),
+    (
+        BRIDGE,
+        &[
+            "_uuid",
+            "name",
+            "ports",
+            "datapath_type",
+            "fail_mode",
+            "controller",
+            "stp_enable",
+            "rstp_enable",
+            "external_ids",
+        ],
+    ),
+    (
+        PORT,
+        &[
+            "_uuid",
+            "name",
+            "interfaces",
+            "tag",
+            "trunks",
+            "vlan_mode",
+            "bond_mode",
+            "bond_active_slave",
+            "lacp",
+            "fake_bridge",
+            "status",
+            "rstp_status",
+            "external_ids",
+        ],
+    ),
+    (
+        INTERFACE,
+        &[
+            "_uuid",
+            "name",
+            "type",
+            "options",
+            "ofport",
+            "error",
+            "admin_state",
+            "link_state",
+            "mtu",
+            "mac_in_use",
+            "lacp_current",
+            "status",
+            "external_ids",
+        ],
+    ),
+    (CONTROLLER, &["_uuid", "target", "is_connected"]),
+    (MANAGER, &["_uuid", "target", "is_connected"]),
+];
+
+fn optional<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    Optional::deserialize(deserializer).map(|Optional(value)| value)
+}
+
+fn set<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
+    Set::deserialize(deserializer).map(|Set(elements)| elements.into_vec())
+}
+
+fn map<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Strings, D::Error> {
+    Map::deserialize(deserializer).map(|pairs| pairs.into_iter().collect())
+}
+
+/// A row of a select, which tells its identity among its columns.
+struct Selected<R> {
+    uuid: Uuid,
+    row: R,
+}
+
+impl<'de, R: Deserialize<'de>> Deserialize<'de> for Selected<R> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(SelectedVisitor(std::marker::PhantomData))
+    }
+}
+
+struct SelectedVisitor<R>(std::marker::PhantomData<R>);
+
+impl<'de, R: Deserialize<'de>> serde::de::Visitor<'de> for SelectedVisitor<R> {
+    type Value = Selected<R>;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a row with its _uuid")
+    }
+
+    fn visit_map<A: serde::de::MapAccess<'de>>(self, map: A) -> Result<Selected<R>, A::Error> {
+        let mut uuid = None;
+        let columns = WithoutUuid { map, uuid: &mut uuid };
+        let row = R::deserialize(serde::de::value::MapAccessDeserializer::new(columns))?;
+        let uuid = uuid.ok_or_else(|| serde::de::Error::missing_field("_uuid"))?;
+        Ok(Selected { uuid, row })
+    }
+}
+
+/// The columns of a row as they come, with the identity put aside.
+struct WithoutUuid<'a, A> {
+    map: A,
+    uuid: &'a mut Option<Uuid>,
+}
+
+impl<'de, A: serde::de::MapAccess<'de>> serde::de::MapAccess<'de> for WithoutUuid<'_, A> {
+    type Error = A::Error;
+
+    fn next_key_seed<K: serde::de::DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, A::Error> {
+        while let Some(column) = self.map.next_key::<String>()? {
+            if column != "_uuid" {
+                return seed.deserialize(serde::de::value::StringDeserializer::new(column)).map(Some);
+            }
+            *self.uuid = Some(self.map.next_value()?);
+        }
+        Ok(None)
+    }
+
+    fn next_value_seed<V: serde::de::DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, A::Error> {
+        self.map.next_value_seed(seed)
+    }
+}
+
+impl Tables {
+    /// The selects that read everything, in one request and at one point in time.
+    pub(super) fn selects() -> Transaction {
+        let mut selects = Transaction::new();
+        for &(table, columns) in COLUMNS {
+            selects.select(table, Vec::new(), columns);
+        }
+        selects
+    }
+
+    /// Reads the answers to [`Tables::selects`].
+    pub(super) fn of(results: &[OperationResult]) -> Result<Tables, json::Error> {
+        fn rows<R: serde::de::DeserializeOwned>(
+            results: &[OperationResult],
+            table: &str,
+        ) -> Result<HashMap<Uuid, R>, json::Error> {
+            let place = COLUMNS.iter().position(|(name, _)| *name == table);
+            let result = place.and_then(|place| results.get(place));
+            let rows: Vec<Selected<R>> = result.map(OperationResult::rows).transpose()?.unwrap_or_default();
+            Ok(rows.into_iter().map(|Selected { uuid, row }| (uuid, row)).collect())
+        }
+        Ok(Tables {
+            root: rows(results, OPEN_VSWITCH)?.into_values().next(),
+            bridges: rows(results, BRIDGE)?,
+            ports: rows(results, PORT)?,
+            interfaces: rows(results, INTERFACE)?,
+            controllers: rows(results, CONTROLLER)?,
+            managers: rows(results, MANAGER)?,
+        })
+    }
+}
+
+impl Unit<'_> {
+    /// Reads the whole switch, in one request.
+    pub async fn tables(&mut self) -> Result<Tables, Error> {
+        let results = self.session.read(&Tables::selects()).await?;
+        Tables::of(&results).map_err(|error| Error::NotCommitted { cause: format!("unreadable rows: {error}") })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    const ID: &str = "11111111-2222-3333-4444-555555555555";
+
+    #[test]
+    fn a_row_is_read_with_its_identity_wherever_that_stands() {
+        for row in [
+            json!({"_uuid": ["uuid", ID], "name": "p", "tag": 5, "trunks": ["set", []]}),
+            json!({"name": "p", "tag": ["set", [5]], "zzz": 1, "_uuid": ["uuid", ID]}),
+        ] {
+            let selected: Selected<PortRow> = serde_json::from_str(&row.to_string()).unwrap();
+            assert_eq!(selected.uuid.to_text(), ID);
+            assert_eq!(selected.row, PortRow { name: "p".into(), tag: Some(5), ..PortRow::default() });
+        }
+        assert!(serde_json::from_value::<Selected<PortRow>>(json!({"name": "p"})).is_err());
+    }
+}
