@@ -34,10 +34,9 @@ pub async fn wait(settings: Settings, paths: &Paths, limit: Duration) -> Result<
 }
 
 /// Asks once, without waiting for what is not ready to become so. The error tells what is not.
-pub async fn check(settings: Settings, paths: &Paths, limit: Duration) -> Result<(), String> {
-    let (deadline, _stop) = Deadline::after(limit);
-    match Session::new(settings, deadline.clone()).is_applied().await {
-        Ok(true) => daemon::answers(&paths.run, &deadline).await,
+pub async fn check(session: &mut Session, paths: &Paths, deadline: &Deadline) -> Result<(), String> {
+    match session.is_applied().await {
+        Ok(true) => daemon::answers(&paths.run, deadline).await,
         Ok(false) => Err("ovs-vswitchd has not applied the configuration yet".into()),
         Err(error) => Err(error.to_string()),
     }

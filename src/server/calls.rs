@@ -14,6 +14,7 @@ use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::settings::Settings;
 use crate::vswitch::Session;
+use crate::vswitch::hub::Hub;
 
 /// `/readyz` waits this long at most.
 const READY_LIMIT: Duration = Duration::from_secs(2);
@@ -25,6 +26,7 @@ const QUEUE_PER_PLACE: usize = 16;
 /// What all calls share.
 pub struct Calls {
     settings: Settings,
+    hub: Arc<Hub>,
     paths: Paths,
     places: Semaphore,
     queue: Semaphore,
@@ -36,7 +38,8 @@ pub struct Calls {
 }
 
 impl Calls {
-    /// Runs at most `limit` commands at once; further ones wait for their turn, within their deadline.
+    /// Runs at most `limit` commands at once; further ones wait for their turn, within their deadline. Must be called
+    /// inside a tokio runtime.
     pub fn new(
         settings: Settings,
         paths: Paths,
@@ -46,7 +49,8 @@ impl Calls {
         busy: mpsc::Sender<Infallible>,
     ) -> Self {
         let queue = Semaphore::new(limit.saturating_mul(QUEUE_PER_PLACE));
-        Calls { settings, paths, places: Semaphore::new(limit), queue, metrics, interrupted, _busy: busy }
+        let hub = Hub::start(&settings);
+        Calls { settings, hub, paths, places: Semaphore::new(limit), queue, metrics, interrupted, _busy: busy }
     }
 
     /// Runs a command to its end, also when the caller goes away meanwhile: a command that is dropped half-way could not
@@ -72,7 +76,7 @@ impl Calls {
             let place = deadline.limit(self.places.acquire()).await;
             // The semaphore is never closed.
             let _place = place.map_err(|expired| Error::expired_before_commit(expired, "waiting for its turn"))?;
-            execute(entry, arguments, self.settings.clone(), deadline.clone()).await
+            entry.execute(arguments, &mut self.session(deadline.clone())).await
         };
         tokio::pin!(work);
         let mut interrupted = self.interrupted.clone();
@@ -84,15 +88,21 @@ impl Calls {
         work.await
     }
 
+    /// The one place where a call meets the switch: over the connection and the replica that all calls share.
+    fn session(&self, deadline: Deadline) -> Session {
+        Session::over(self.hub.clone(), self.settings.clone(), deadline)
+    }
+
+    /// What all calls share of the database.
+    pub fn hub(&self) -> &Hub {
+        &self.hub
+    }
+
     /// Whether the database answers and ovs-vswitchd is alive and has caught up. The error tells what is not so.
     pub async fn ready(&self) -> Result<(), String> {
-        ready::check(self.settings.clone(), &self.paths, READY_LIMIT).await
+        let (deadline, _stop) = Deadline::after(READY_LIMIT);
+        ready::check(&mut self.session(deadline.clone()), &self.paths, &deadline).await
     }
-}
-
-/// The one place where a call meets the switch: a connection of its own, from its first look to its last.
-async fn execute(entry: &Entry, arguments: &str, settings: Settings, deadline: Deadline) -> Result<Value, Error> {
-    entry.execute(arguments, &mut Session::new(settings, deadline)).await
 }
 
 async fn name_of_signal(interrupted: &mut watch::Receiver<Option<&'static str>>) -> &'static str {
