@@ -10,6 +10,7 @@ mod problems;
 mod shell;
 mod style;
 mod tree;
+mod watch;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -51,11 +52,12 @@ const VSWITCHD: &str = "vswitchd";
 const START: &str = "start";
 const SERVE: &str = "serve";
 const CALL: &str = "call";
+const WATCH: &str = "watch";
 const COMPLETIONS: &str = "completions";
 const MAN: &str = "man";
 
 /// What is no command of the registry.
-const STEPS: &[&str] = &[SCHEMA, MANIFEST, INIT, WAIT_READY, VSWITCHD, START, SERVE, CALL, COMPLETIONS, MAN];
+const STEPS: &[&str] = &[SCHEMA, MANIFEST, INIT, WAIT_READY, VSWITCHD, START, SERVE, CALL, WATCH, COMPLETIONS, MAN];
 
 /// Answers a person, or the one who starts the container.
 pub fn run() -> ExitCode {
@@ -85,6 +87,7 @@ pub fn run() -> ExitCode {
         Some((START, _)) => in_runtime(async |_| container::supervisor::run(&Paths::from_env()).await),
         Some((SERVE, arguments)) => serve(arguments),
         Some((CALL, arguments)) => call(arguments),
+        Some((WATCH, _)) => in_runtime(watch::run).map(|()| ExitCode::SUCCESS),
         Some((COMPLETIONS, arguments)) => {
             shell::completions(&text(arguments, "SHELL").unwrap_or_default());
             Ok(ExitCode::SUCCESS)
@@ -271,6 +274,11 @@ pub fn command() -> Command {
                     "Example:\n  ovs-plugin call vlan-ensure '{\"master\": \"backplane\", \"vlan\": 2313}'\n\n\
                      An error is printed to stderr; the exit status is then 1.",
                 ),
+        )
+        .subcommand(
+            Command::new(WATCH)
+                .about("Print a picture of the switch, and then every change of it, as lines of JSON")
+                .after_help("Example:\n  ovs-plugin watch | jq -c 'select(.event == \"change\") | .rows[]'"),
         )
         .subcommand(
             Command::new(COMPLETIONS)

@@ -49,7 +49,7 @@ impl Calls {
         busy: mpsc::Sender<Infallible>,
     ) -> Self {
         let queue = Semaphore::new(limit.saturating_mul(QUEUE_PER_PLACE));
-        let hub = Hub::start(&settings);
+        let hub = Hub::with_picture(&settings);
         Calls { settings, hub, paths, places: Semaphore::new(limit), queue, metrics, interrupted, _busy: busy }
     }
 
@@ -94,7 +94,7 @@ impl Calls {
     }
 
     /// What all calls share of the database.
-    pub fn hub(&self) -> &Hub {
+    pub fn hub(&self) -> &Arc<Hub> {
         &self.hub
     }
 

@@ -16,9 +16,14 @@ use super::calls::Calls;
 use crate::commands::{self, REGISTRY};
 use crate::error::Error;
 use crate::published;
+use crate::vswitch::watch::Watch;
 
 /// What every method of the registry begins with.
 pub const PREFIX: &str = "ovs.";
+
+/// The subscription that tells of the switch, over WebSocket, and the method that ends it.
+pub const WATCH: &str = "ovs.watch";
+const UNWATCH: &str = "ovs.unwatch";
 
 /// All methods.
 pub fn module(calls: Arc<Calls>) -> Result<RpcModule<Arc<Calls>>, RegisterMethodError> {
@@ -33,6 +38,27 @@ pub fn module(calls: Arc<Calls>) -> Result<RpcModule<Arc<Calls>>, RegisterMethod
             })?;
         }
     }
+    module.register_subscription(WATCH, WATCH, UNWATCH, |params, pending, calls, _| async move {
+        if params.as_str().is_some_and(|text| !matches!(text.trim(), "[]" | "{}" | "null")) {
+            let problem = "it takes no arguments; expected no params, or an empty object".to_owned();
+            return pending.reject(object(Error::argument("", problem))).await;
+        }
+        let mut watch = Watch::new(calls.hub().clone());
+        // Who only watches is nobody that the server has to wait for when it stops.
+        drop(calls);
+        let Ok(sink) = pending.accept().await else { return };
+        loop {
+            let event = tokio::select! {
+                () = sink.closed() => return,
+                event = watch.next() => event,
+            };
+            let Some(event) = event else { return };
+            let Ok(text) = serde_json::value::to_raw_value(&event) else { return };
+            if sink.send(text).await.is_err() {
+                return;
+            }
+        }
+    })?;
     module.register_method("rpc.discover", |_, _, _| published::openrpc())?;
     Ok(module)
 }

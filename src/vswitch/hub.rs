@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use super::picture;
 use super::tables::{self, BRIDGE, DATABASE, FLOW_SAMPLE_COLLECTOR_SET, INTERFACE, OPEN_VSWITCH, PORT};
 use crate::deadline::{Deadline, Expired};
 use crate::error::Error;
@@ -33,6 +34,16 @@ impl Hub {
     /// wait for the database, each until its own deadline.
     pub fn start(settings: &Settings) -> Arc<Self> {
         Hub::with(settings, Options::new(settings.remotes.clone(), DATABASE, usual_tables()))
+    }
+
+    /// As [`Hub::start`], with everything in the replica that a picture of the switch is made of.
+    pub fn with_picture(settings: &Settings) -> Arc<Self> {
+        let mut tables = usual_tables();
+        for &(table, columns) in picture::COLUMNS {
+            let columns: Vec<&'static str> = columns.iter().copied().filter(|column| *column != "_uuid").collect();
+            tables.push(TableRequest::new(table, &columns));
+        }
+        Hub::with(settings, Options::new(settings.remotes.clone(), DATABASE, tables))
     }
 
     /// As [`Hub::start`], with more in the replica than [`usual_tables`], which is what commands read, or with another

@@ -24,6 +24,7 @@ mod undo;
 pub mod unit;
 pub mod verify;
 pub mod vtep;
+pub mod watch;
 
 pub use hub::Hub;
 pub use session::Session;

@@ -213,6 +213,16 @@ impl Switch {
         lock(&self.ovsdb_server).stop();
     }
 
+    /// Kills `ovsdb-server` as the kernel does when memory runs out, and starts it again at once. Returns when it answers,
+    /// whatever `ovs-vswitchd` makes of that.
+    pub fn kill_database_and_start_it(&self) {
+        lock(&self.ovsdb_server).kill();
+        let file = self.directory.join("conf.db");
+        self.launch(&self.ovsdb_server, &[file.to_str().unwrap(), &format!("--remote=p{}", self.remote())]);
+        let answers = process::wait_until(LIMIT, || self.database.answers());
+        assert!(answers, "ovsdb-server does not answer\n{}", self.logs());
+    }
+
     pub fn pause_database(&self) {
         lock(&self.ovsdb_server).pause();
     }
@@ -241,6 +251,11 @@ impl Switch {
     }
 
     fn start(&self, daemon: &Mutex<Daemon>, arguments: &[&str]) {
+        self.launch(daemon, arguments);
+        self.catch_up();
+    }
+
+    fn launch(&self, daemon: &Mutex<Daemon>, arguments: &[&str]) {
         let name = lock(daemon).name;
         let mut words: Vec<String> = arguments.iter().map(|word| (*word).to_owned()).collect();
         words.push(format!("--pidfile={}", self.directory.join(name).with_extension("pid").display()));
@@ -254,7 +269,6 @@ impl Switch {
             command.args(["--pdeathsig", "KILL", "--", name]).args(words);
             lock(daemon).start(command);
         }
-        self.catch_up();
     }
 
     /// Returns when the database answers and `ovs-vswitchd`, if it runs, has applied all that the database holds.

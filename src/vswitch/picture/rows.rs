@@ -9,6 +9,8 @@ use serde::{Deserialize, Deserializer};
 
 use crate::error::Error;
 use crate::ovsdb::json;
+use crate::ovsdb::operation::Name;
+use crate::ovsdb::replica;
 use crate::ovsdb::transaction::{OperationResult, Transaction};
 use crate::ovsdb::value::{Map, Optional, Set, Uuid};
 use crate::vswitch::tables::{BRIDGE, CONTROLLER, INTERFACE, MANAGER, OPEN_VSWITCH, PORT};
@@ -306,6 +308,17 @@ impl Tables {
             selects.select(table, Vec::new(), columns);
         }
         selects
+    }
+
+    /// The rows of a replica that has [`COLUMNS`], as of one transaction. A row that can't be read is left out, as is a
+    /// table that the schema does not have.
+    pub fn of_replica(tables: &replica::Tables) -> Tables {
+        let select = |&(table, columns): &(&'static str, &[&'static str])| {
+            let columns: Vec<Name> = columns.iter().map(|column| Name::from(*column)).collect();
+            OperationResult::known(tables.select(table, &[], &columns).unwrap_or_default())
+        };
+        let results: Vec<OperationResult> = COLUMNS.iter().map(select).collect();
+        Tables::of(&results).unwrap_or_default()
     }
 
     /// Reads the answers to [`Tables::selects`].

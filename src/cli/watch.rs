@@ -1,0 +1,33 @@
+//! `ovs-plugin watch`: a line of JSON for each event, until it is stopped or nobody reads any more.
+
+use std::io::Write;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::container::Problem;
+use crate::settings::Settings;
+use crate::vswitch::hub::Hub;
+use crate::vswitch::watch::Watch;
+
+/// Prints what happens. The database is waited for without end, as whoever watches does not know when it comes.
+pub(super) async fn run(settings: Settings) -> Result<(), Problem> {
+    let listen = |kind| signal(kind).map_err(|error| Problem(format!("signals can't be received: {error}")));
+    let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
+    let mut watch = Watch::new(Hub::with_picture(&settings));
+    loop {
+        let event = tokio::select! {
+            _ = terminate.recv() => return Ok(()),
+            _ = interrupt.recv() => return Ok(()),
+            event = watch.next() => event,
+        };
+        let Some(event) = event else { return Ok(()) };
+        let mut line =
+            serde_json::to_vec(&event).map_err(|error| Problem(format!("an event can't be written: {error}")))?;
+        line.push(b'\n');
+        let mut stdout = std::io::stdout();
+        // A reader that has seen enough and went away is no failure.
+        if stdout.write_all(&line).and_then(|()| stdout.flush()).is_err() {
+            return Ok(());
+        }
+    }
+}
