@@ -42,7 +42,10 @@ fn a_dry_run_tells_what_the_real_run_then_does_and_changes_nothing() {
     ] {
         let dry = switch.unchanged_by(|| switch.ok(command, with(&arguments, "dry_run")));
         let real = switch.ok(command, with(&arguments, "report"));
-        assert_eq!(dry["result"], real["result"], "{command}");
+        // Counters go on counting.
+        if command != "stats" {
+            assert_eq!(dry["result"], real["result"], "{command}");
+        }
         assert_eq!(dry["changed"], real["changed"], "{command}");
         assert_eq!(dry["changes"], real["changes"], "{command}");
         assert_eq!(dry["interfaces"], json!([]), "{command}");
