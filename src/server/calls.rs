@@ -8,6 +8,7 @@ use serde_json::Value;
 use tokio::sync::{Semaphore, mpsc, watch};
 
 use super::metrics::Metrics;
+use super::observed;
 use crate::commands::Entry;
 use crate::container::{Paths, ready};
 use crate::deadline::Deadline;
@@ -16,7 +17,7 @@ use crate::settings::Settings;
 use crate::vswitch::Session;
 use crate::vswitch::hub::Hub;
 
-/// `/readyz` waits this long at most.
+/// `/readyz` and `/metrics` wait this long for the database at most.
 const READY_LIMIT: Duration = Duration::from_secs(2);
 
 /// For each command that may run, so many calls may be there, running and waiting. A program that sends without end is
@@ -96,6 +97,12 @@ impl Calls {
     /// What all calls share of the database.
     pub fn hub(&self) -> &Arc<Hub> {
         &self.hub
+    }
+
+    /// What `/metrics` tells of the switch.
+    pub async fn observed(&self) -> Result<String, std::fmt::Error> {
+        let (deadline, _stop) = Deadline::after(READY_LIMIT);
+        observed::text(&self.hub, &mut self.session(deadline)).await
     }
 
     /// Whether the database answers and ovs-vswitchd is alive and has caught up. The error tells what is not so.

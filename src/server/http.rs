@@ -271,7 +271,7 @@ impl Doors {
                 Ok(()) => text(StatusCode::OK, "ok".into()),
                 Err(why) => text(StatusCode::SERVICE_UNAVAILABLE, why),
             },
-            _ => match self.metrics.text() {
+            _ => match self.metrics_page().await {
                 Ok(page) => {
                     let mut answer = Response::new(HttpBody::from(page));
                     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(metrics::CONTENT_TYPE));
@@ -280,6 +280,11 @@ impl Doors {
                 Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("no metrics: {error}")),
             },
         })
+    }
+
+    /// What is counted here, and then the switch.
+    async fn metrics_page(&self) -> Result<String, std::fmt::Error> {
+        Ok(self.metrics.text()? + &self.calls.observed().await?)
     }
 
     /// A request with its whole body, which may neither be too large nor take too long.

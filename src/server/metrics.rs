@@ -1,4 +1,4 @@
-//! What `/metrics` tells, in Prometheus's text format.
+//! What `/metrics` tells of the server, in Prometheus's text format; `observed` adds the switch.
 
 use std::sync::Mutex;
 use std::sync::atomic::AtomicI64;
@@ -80,11 +80,6 @@ impl Metrics {
             metrics.accepted.clone(),
         );
         Metrics { registry: Mutex::new(registry), ..metrics }
-    }
-
-    /// For others who have something to tell: the state of the database and of ovs-vswitchd, interface counters.
-    pub fn register(&self, add: impl FnOnce(&mut Registry)) {
-        add(&mut self.registry.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
     }
 
     /// A command has ended.

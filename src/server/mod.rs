@@ -12,6 +12,7 @@ pub mod http;
 pub mod listen;
 pub mod methods;
 pub mod metrics;
+pub mod observed;
 pub mod options;
 pub mod tls;
 

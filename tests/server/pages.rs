@@ -2,7 +2,8 @@
 
 use serde_json::json;
 
-use crate::serving::{Server, with_status};
+use crate::serving::{LIMIT, Server, with_status};
+use crate::support::{Switch, wait_until};
 
 #[test]
 fn readyz_tells_what_is_not_ready_and_healthz_that_the_server_serves() {
@@ -42,6 +43,36 @@ fn metrics_count_commands_by_name_and_outcome() {
     ] {
         assert!(text.lines().any(|found| found.trim_end() == line), "{line} is not in\n{text}");
     }
+}
+
+#[test]
+fn metrics_tell_how_the_database_the_switch_and_its_interfaces_are() {
+    let server = Server::on(Switch::builder().veth("e1", "e1-p").start(), &[], &[]);
+    server.ok("bridge-add", json!({"bridge": "br0"}));
+    server.ok("port-add", json!({"bridge": "br0", "port": "e1"}));
+    server.ok("port-add", json!({"bridge": "br0", "port": "nodev", "verify": false}));
+    let root = server.switch.database.rows("Open_vSwitch")[0].clone();
+    let (_, text) = server.page("/metrics");
+    for line in [
+        "ovs_plugin_database_connected 1".to_owned(),
+        "ovs_plugin_database_connections_total 1".to_owned(),
+        format!("ovs_plugin_configuration_requested {}", root["next_cfg"]),
+        format!("ovs_plugin_configuration_applied {}", root["cur_cfg"]),
+        "ovs_plugin_bridges 1".to_owned(),
+        "ovs_plugin_ports 3".to_owned(),
+        "ovs_plugin_interfaces 3".to_owned(),
+        "ovs_plugin_interfaces_failing 1".to_owned(),
+        "# TYPE ovs_plugin_interface_rx_bytes gauge".to_owned(),
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+    }
+    assert!(text.contains("ovs_plugin_interface_tx_packets{bridge=\"br0\",interface=\"e1\"} "), "{text}");
+
+    server.switch.stop_database();
+    assert!(wait_until(LIMIT, || server.page("/metrics").1.contains("ovs_plugin_database_connected 0\n")));
+    server.switch.start_database();
+    let again = "ovs_plugin_database_connections_total 2\n";
+    assert!(wait_until(LIMIT, || server.page("/metrics").1.contains(again)), "{}", server.page("/metrics").1);
 }
 
 #[test]

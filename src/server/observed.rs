@@ -1,0 +1,110 @@
+//! What `/metrics` tells of the switch: the database, ovs-vswitchd, and the counters of interfaces.
+//!
+//! It is looked at when somebody asks. Counters change every five seconds for every interface, so nothing here keeps
+//! them; the rest is in the replica.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::AtomicI64;
+use std::time::Duration;
+
+use prometheus_client::encoding::{EncodeLabelSet, prometheus_text};
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
+use prometheus_client::registry::Registry;
+
+use crate::error::Error;
+use crate::ovsdb::replica::{Phase, Tables};
+use crate::vswitch::hub::Hub;
+use crate::vswitch::stats::Statistics;
+use crate::vswitch::tables::{BRIDGE, INTERFACE, OPEN_VSWITCH, PORT};
+use crate::vswitch::{Session, Unit};
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct InterfaceLabels {
+    bridge: String,
+    interface: String,
+}
+
+/// What is read of the replica.
+#[derive(Default)]
+struct Seen {
+    requested: i64,
+    applied: i64,
+    bridges: usize,
+    ports: usize,
+    interfaces: usize,
+    failing: usize,
+}
+
+impl Seen {
+    fn of(tables: &Tables) -> Self {
+        let root = tables.table(OPEN_VSWITCH).and_then(|table| table.rows().next());
+        let number = |column| root.and_then(|root| root.get(column)?.as_integer()).unwrap_or_default();
+        let rows = |table| tables.table(table).map_or(0, |table| table.len());
+        // No port number, or -1: ovs-vswitchd could not set it up (ovs-vswitchd.conf.db(5)).
+        let fails = |ofport: Option<i64>| ofport.is_none_or(|ofport| ofport < 0);
+        let interfaces = tables.table(INTERFACE).into_iter().flat_map(|table| table.rows());
+        let failing = interfaces.filter(|row| fails(row.get("ofport").and_then(|ofport| ofport.as_integer()))).count();
+        Seen {
+            requested: number("next_cfg"),
+            applied: number("cur_cfg"),
+            bridges: rows(BRIDGE),
+            ports: rows(PORT),
+            interfaces: rows(INTERFACE),
+            failing,
+        }
+    }
+}
+
+/// The text, in Prometheus's format. Without a database, it says that, and nothing of the switch.
+pub async fn text(hub: &Hub, session: &mut Session) -> Result<String, fmt::Error> {
+    let state = hub.replica().state().borrow().clone();
+    let connected = state.phase == Phase::Current;
+    let mut registry = Registry::with_prefix("ovs_plugin");
+    let gauge = |registry: &mut Registry, name: &str, help: &str, value: i64| {
+        registry.register(name, help, ConstGauge::<i64>::new(value));
+    };
+    gauge(&mut registry, "database_connected", "Whether the replica is current", i64::from(connected));
+    registry.register(
+        "database_connections",
+        "Connections over which the replica has been current; all but the first are reconnects",
+        ConstCounter::<u64>::new(state.connections),
+    );
+    if connected {
+        let seen = hub.replica().read(Seen::of);
+        let size = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        gauge(&mut registry, "configuration_requested", "Open_vSwitch.next_cfg", seen.requested);
+        gauge(&mut registry, "configuration_applied", "Open_vSwitch.cur_cfg, by ovs-vswitchd", seen.applied);
+        gauge(&mut registry, "bridges", "Bridges, VLAN bridges of ovs-vsctl not included", size(seen.bridges));
+        gauge(&mut registry, "ports", "Ports of all bridges", size(seen.ports));
+        gauge(&mut registry, "interfaces", "Interfaces of all ports", size(seen.interfaces));
+        gauge(&mut registry, "interfaces_failing", "Interfaces that ovs-vswitchd could not set up", size(seen.failing));
+        match counters(session).await {
+            Ok(statistics) => register(&mut registry, statistics),
+            Err(error) => tracing::debug!(%error, "metrics without counters"),
+        }
+    }
+    let mut text = String::new();
+    prometheus_text::encode(&mut text, &registry)?;
+    Ok(text)
+}
+
+async fn counters(session: &mut Session) -> Result<Statistics, Error> {
+    Unit::new(session, String::new(), "", false).statistics(Duration::ZERO, None).await
+}
+
+/// A metric for each counter. Those of a device may begin anew, so they are passed on as they are.
+fn register(registry: &mut Registry, statistics: Statistics) {
+    let mut metrics: BTreeMap<String, Family<InterfaceLabels, Gauge<i64, AtomicI64>>> = BTreeMap::new();
+    for interface in statistics.interfaces {
+        for (counter, value) in interface.counters {
+            let labels = InterfaceLabels { bridge: interface.bridge.clone(), interface: interface.name.clone() };
+            metrics.entry(counter).or_default().get_or_create(&labels).set(value);
+        }
+    }
+    for (counter, metric) in metrics {
+        registry.register(format!("interface_{counter}"), "Interface.statistics", metric);
+    }
+}
