@@ -10,7 +10,9 @@ mod library;
 mod machine;
 mod measure;
 mod plot;
+mod replica;
 mod report;
+mod server;
 mod switch;
 
 use std::path::{Path, PathBuf};
@@ -67,6 +69,10 @@ struct Options {
 enum Section {
     /// One process for each command
     OneShot,
+    /// A server that stays
+    Server,
+    /// The replica and the hub by themselves
+    Replica,
     /// The library by itself
     Library,
 }
@@ -75,6 +81,11 @@ enum Section {
 const SLOW: Duration = Duration::from_millis(500);
 
 fn main() -> Result<ExitCode> {
+    let arguments: Vec<String> = std::env::args().collect();
+    if let Some(("part", arguments)) = arguments.get(1).map(String::as_str).zip(arguments.get(2..)) {
+        println!("{}", replica::run_part(arguments)?);
+        return Ok(ExitCode::SUCCESS);
+    }
     let options = Options::parse();
     if !options.inside {
         return enter_namespaces();
@@ -82,13 +93,26 @@ fn main() -> Result<ExitCode> {
     mount_run()?;
     let mut figures = Vec::new();
     let mut notes = Vec::new();
-    if options.section != Some(Section::Library) {
+    let mut limits = Vec::new();
+    let wanted = |section| options.section.is_none_or(|only| only == section);
+    if wanted(Section::OneShot) {
         one_shot(&options, &mut figures, &mut notes)?;
     }
-    if options.section != Some(Section::OneShot) {
+    if wanted(Section::Server) {
+        let sizes = [Size::Ports(0), Size::Ports(10_000), Size::Vlans(4000)];
+        let (of_server, its_limits) = server::measure(&options.plugin, options.rounds, &sizes)?;
+        figures.extend(of_server);
+        limits.extend(its_limits);
+    }
+    if wanted(Section::Replica) {
+        let (of_replica, its_limits) = replica::measure(options.python.as_deref())?;
+        figures.extend(of_replica);
+        limits.extend(its_limits);
+    }
+    if wanted(Section::Library) {
         figures.extend(library::measure(options.rounds, options.python.as_deref())?);
     }
-    let report = report::Report { machine: machine::Machine::describe()?, switches: notes, figures };
+    let report = report::Report { machine: machine::Machine::describe()?, switches: notes, figures, limits };
     print!("{}", report.table());
     report.write(&options.output)?;
     plot::draw(&report, &options.output)?;

@@ -15,6 +15,51 @@ pub struct Report {
     pub machine: Machine,
     pub switches: Vec<SwitchNote>,
     pub figures: Vec<Figure>,
+    pub limits: Vec<Limit>,
+}
+
+/// What something may take, whatever others take.
+#[derive(Debug, Serialize)]
+pub struct Limit {
+    pub what: String,
+    pub size: String,
+    pub value: f64,
+    pub unit: &'static str,
+    pub bound: Option<Bound>,
+    pub met: Option<bool>,
+}
+
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Bound {
+    AtMost(f64),
+    AtLeast(f64),
+}
+
+impl Limit {
+    pub fn new(what: &str, size: &str, value: f64, unit: &'static str, bound: Option<Bound>) -> Limit {
+        let met = bound.map(|bound| match bound {
+            Bound::AtMost(most) => value <= most,
+            Bound::AtLeast(least) => value >= least,
+        });
+        Limit { what: what.to_owned(), size: size.to_owned(), value, unit, bound, met }
+    }
+
+    fn line(&self) -> String {
+        let bound = match self.bound {
+            None => String::new(),
+            Some(Bound::AtMost(most)) => format!("at most {most}"),
+            Some(Bound::AtLeast(least)) => format!("at least {least}"),
+        };
+        let met = match self.met {
+            None => "",
+            Some(true) => "met",
+            Some(false) => "NOT MET",
+        };
+        let value = if self.value >= 100.0 { format!("{:.0}", self.value) } else { format!("{:.3}", self.value) };
+        let Limit { what, size, unit, .. } = self;
+        format!("{size:<12}{what:<64}{value:>10} {unit:<8}{bound:<16}{met}").trim_end().to_owned()
+    }
 }
 
 /// How a switch of a size behaves by itself.
@@ -31,7 +76,8 @@ pub struct SwitchNote {
 
 impl Report {
     pub fn all_met(&self) -> bool {
-        self.figures.iter().all(|figure| figure.met != Some(false))
+        let met = self.figures.iter().map(|figure| figure.met).chain(self.limits.iter().map(|limit| limit.met));
+        met.into_iter().all(|met| met != Some(false))
     }
 
     pub fn write(&self, directory: &Path) -> Result<()> {
@@ -87,6 +133,12 @@ impl Report {
             }
             let _ = writeln!(text, "{}", row.trim_end());
         }
+        if !self.limits.is_empty() {
+            text.push('\n');
+        }
+        for limit in &self.limits {
+            let _ = writeln!(text, "{}", limit.line());
+        }
         let Machine { processor, processors, memory_gb, kernel, open_vswitch, load } = &self.machine;
         let _ =
             writeln!(text, "\n{processors} × {processor}, {memory_gb} GB, Linux {kernel}, {open_vswitch}, load {load}");
@@ -97,8 +149,11 @@ impl Report {
                 note.size, note.change_ms, note.vswitchd_mb
             );
         }
-        let rounds = self.figures.iter().map(|figure| figure.rounds).min().unwrap_or_default();
-        let _ = writeln!(text, "{rounds} rounds for each figure; a ratio is that of one round, ms are medians");
+        let rounds = self.figures.iter().map(|figure| figure.rounds);
+        if let (Some(least), Some(most)) = (rounds.clone().min(), rounds.max()) {
+            let rounds = if least == most { most.to_string() } else { format!("{least} to {most}") };
+            let _ = writeln!(text, "{rounds} rounds for each figure; a ratio is that of one round, ms are medians");
+        }
         text
     }
 }

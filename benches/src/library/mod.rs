@@ -2,9 +2,9 @@
 //! libraries, which read the same rows from the same server.
 
 mod parse;
-mod python;
+pub mod python;
 pub mod rows;
-mod server;
+pub mod server;
 
 use std::path::Path;
 
@@ -18,8 +18,12 @@ pub const ROWS: usize = 100_000;
 /// The door in the report.
 const DOOR: &str = "library";
 
+pub fn label() -> String {
+    format!("{ROWS} rows")
+}
+
 fn size() -> (String, usize) {
-    (format!("{ROWS} rows"), ROWS)
+    (label(), ROWS)
 }
 
 /// All figures; those beside Python only where `python` is given.

@@ -2,28 +2,25 @@
 
 use std::collections::HashMap;
 use std::hint::black_box;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::os::unix::net::UnixStream;
+use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use ovs_plugin::ovsdb::Connection;
-use ovs_plugin::ovsdb::frame::Framer;
 use ovs_plugin::ovsdb::monitor::{MonitorRequest, RowUpdate2, Rows};
 use ovs_plugin::ovsdb::operation::Condition;
 use ovs_plugin::ovsdb::transaction::Transaction;
 use ovs_plugin::ovsdb::value::PlainUuid;
+use serde_json::json;
 
 use super::rows::{COLUMNS, Interface, Tables};
-use super::server::{SCHEMA, Server};
+use super::server::{PATIENCE, SCHEMA, Server};
 use super::{DOOR, ROWS, parse};
 use crate::measure::{Figure, Target};
 
 const DATABASE: &str = "Open_vSwitch";
-/// Nothing here takes as long.
-const PATIENCE: Duration = Duration::from_secs(60);
 type Row = Interface<Box<str>>;
 type Table = HashMap<PlainUuid, RowUpdate2<Row>>;
 
@@ -35,7 +32,7 @@ pub fn measure(rounds: usize, interpreter: &Path) -> Result<Vec<Figure>> {
     for (rows, rounds, cases) in [(FEWER_ROWS, rounds, &["read", "lookup"][..]), (ROWS, rounds.min(1), &["read"])] {
         eprintln!("  filling an ovsdb-server with {rows} rows");
         let server = Server::start(rows)?;
-        let mut python = Python::start(interpreter, &server, rows)?;
+        let mut python = Python::start(interpreter, &server.remote(), rows)?;
         for case in cases {
             figures.extend(alternate(case, rounds, &server, &mut python)?);
         }
@@ -62,7 +59,7 @@ fn alternate(case: &str, rounds: usize, server: &Server, python: &mut Python) ->
                 continue;
             }
             let ours = runtime.block_on(read(server, python.rows))?;
-            let (answering, bytes) = raw(server)?;
+            let (answering, bytes) = server.reply(&json!({"Interface": [{"columns": COLUMNS}]}))?;
             let theirs = python.measure(library, case)?;
             all.push((ours, theirs));
             without_server.push((parse::owned(&bytes, python.rows)?, theirs.saturating_sub(answering)));
@@ -79,28 +76,6 @@ fn alternate(case: &str, rounds: usize, server: &Server, python: &mut Python) ->
         }
     }
     Ok(figures)
-}
-
-/// What the server takes to compose and send the same reply to somebody who does nothing with it, and that reply.
-fn raw(server: &Server) -> Result<(Duration, Vec<u8>)> {
-    let columns = serde_json::json!({"Interface": [{"columns": COLUMNS}]});
-    let none = uuid::Uuid::nil().to_string();
-    let params = serde_json::json!([DATABASE, "raw", columns, none]);
-    let request = serde_json::json!({"id": 1, "method": "monitor_cond_since", "params": params}).to_string();
-    let started = Instant::now();
-    let mut stream = UnixStream::connect(&server.socket)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.write_all(request.as_bytes())?;
-    let mut framer = Framer::default();
-    let mut piece = vec![0; 1 << 16];
-    loop {
-        let length = stream.read(&mut piece)?;
-        ensure!(length > 0, "ovsdb-server closed the connection");
-        framer.space().extend_from_slice(&piece[..length]);
-        if let Some(text) = framer.next_text()? {
-            return Ok((started.elapsed(), text.bytes.to_vec()));
-        }
-    }
 }
 
 /// What the looked-up row is called: one near the end.
@@ -136,7 +111,7 @@ async fn look_up(server: &Server, rows: usize) -> Result<Duration> {
 }
 
 /// A Python that waits to be asked, so that neither its start nor its imports are measured.
-struct Python {
+pub struct Python {
     /// How many it has to find.
     rows: usize,
     child: Child,
@@ -152,11 +127,11 @@ impl Drop for Python {
 }
 
 impl Python {
-    fn start(interpreter: &Path, server: &Server, rows: usize) -> Result<Python> {
+    pub fn start(interpreter: &Path, remote: &str, rows: usize) -> Result<Python> {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("python/read.py");
         let mut child = Command::new(interpreter)
             .arg(script)
-            .args([server.remote(), SCHEMA.to_owned(), COLUMNS.join(",")])
+            .args([remote.to_owned(), SCHEMA.to_owned(), COLUMNS.join(",")])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -166,7 +141,7 @@ impl Python {
         Ok(Python { rows, child, input, output })
     }
 
-    fn measure(&mut self, library: &str, what: &str) -> Result<Duration> {
+    pub fn measure(&mut self, library: &str, what: &str) -> Result<Duration> {
         writeln!(self.input, "{library} {what} {}", name(self.rows))?;
         let mut line = String::new();
         self.output.read_line(&mut line)?;

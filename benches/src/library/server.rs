@@ -7,11 +7,15 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail, ensure};
+use ovs_plugin::ovsdb::frame::Framer;
 use serde_json::{Value, json};
 
 use super::rows;
 
 pub const SCHEMA: &str = "/usr/share/openvswitch/vswitch.ovsschema";
+
+/// Nothing here takes as long.
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Rows of one transaction; the server is busy for as long with each.
 const BATCH: usize = 10_000;
@@ -62,6 +66,28 @@ impl Server {
 
     pub fn remote(&self) -> String {
         format!("unix:{}", self.socket.display())
+    }
+
+    /// What the server takes to compose and send what these `<monitor-cond-requests>` ask for to somebody who does nothing
+    /// with it, and that reply.
+    pub fn reply(&self, requests: &Value) -> Result<(Duration, Vec<u8>)> {
+        let none = uuid::Uuid::nil().to_string();
+        let params = json!(["Open_vSwitch", "raw", requests, none]);
+        let request = json!({"id": 1, "method": "monitor_cond_since", "params": params}).to_string();
+        let started = Instant::now();
+        let mut stream = UnixStream::connect(&self.socket)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.write_all(request.as_bytes())?;
+        let mut framer = Framer::default();
+        let mut piece = vec![0; 1 << 16];
+        loop {
+            let length = stream.read(&mut piece)?;
+            ensure!(length > 0, "ovsdb-server closed the connection");
+            framer.space().extend_from_slice(&piece[..length]);
+            if let Some(text) = framer.next_text()? {
+                return Ok((started.elapsed(), text.bytes.to_vec()));
+            }
+        }
     }
 }
 
