@@ -2,7 +2,6 @@
 //! container.
 
 mod counters;
-mod execute;
 mod findings;
 mod graph;
 mod output;
@@ -25,7 +24,7 @@ use serde_json::value::RawValue;
 use crate::client::Client;
 use crate::container::{self, Paths, Problem, manifest};
 use crate::settings::Settings;
-use crate::{commands, published, server, settings};
+use crate::{commands, published, server, settings, single};
 
 /// Whether the arguments are a person's: they ask for what only people ask for, or the answer goes to a terminal. The
 /// host agent always passes a command's name and a JSON object, and reads the answer from a pipe.
@@ -116,7 +115,8 @@ fn command_of_the_registry(name: &str, arguments: &ArgMatches) -> Result<ExitCod
     if output == Output::Agent {
         return Ok(crate::agent::run(&[name.into(), json.into()]));
     }
-    let answer = execute::execute(entry, json).map_err(|error| Problem(style::printable(&error.to_string())))?;
+    crate::log::to_stderr();
+    let answer = single::run(entry, json).map_err(|error| Problem(style::printable(&error.to_string())))?;
     let text = match (output, format) {
         (Output::Json, _) => output::json(&answer),
         (_, Some(format)) => output::formatted(format, &answer),

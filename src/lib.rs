@@ -10,8 +10,8 @@
 //! - [`ovsdb`] is a complete OVSDB client that knows nothing of switches.
 //! - [`container`] is what happens around the daemons in the *ovs* container.
 //! - [`published`] makes the schemas and the manual from the registry.
-//! - [`settings`], [`deadline`], [`error`], [`log`] and [`one_shot`], the runtime of a single command, are what all of
-//!   them share.
+//! - [`single`] runs one command in a process of its own, over [`one_shot`], the runtime for that.
+//! - [`settings`], [`deadline`], [`error`] and [`log`] are what all of them share.
 //!
 //! Doors depend on commands, commands on vswitch and links, vswitch on ovsdb; never the other way.
 
@@ -29,4 +29,5 @@ pub mod ovsdb;
 pub mod published;
 pub mod server;
 pub mod settings;
+pub mod single;
 pub mod vswitch;

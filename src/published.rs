@@ -51,7 +51,7 @@ pub fn schema(entry: &Entry) -> Value {
 /// The OpenRPC document (spec.open-rpc.org) of `ovs-plugin serve`: every command as a method, which `rpc.discover`
 /// answers with.
 pub fn openrpc() -> Value {
-    let methods = REGISTRY.iter().flat_map(|entry| {
+    let commands = REGISTRY.iter().flat_map(|entry| {
         std::iter::once(&entry.name).chain(entry.aliases).map(|name| method(entry, name)).collect::<Vec<_>>()
     });
     json!({
@@ -64,8 +64,32 @@ pub fn openrpc() -> Value {
                             may be done, and whether the database holds the change: yes, no or unknown.",
             "license": {"name": "Apache-2.0"},
         },
-        "methods": methods.collect::<Vec<_>>(),
+        "methods": commands.chain(watching()).collect::<Vec<_>>(),
     })
+}
+
+/// The two methods of the subscription. OpenRPC has no words for what is sent later, so the description tells it.
+fn watching() -> [Value; 2] {
+    let id = json!({"oneOf": [{"type": "integer"}, {"type": "string"}]});
+    [
+        json!({
+            "name": "ovs.watch",
+            "summary": "Tell of the switch from now on: a picture of it, then every change, by transaction.",
+            "description": "A subscription, over WebSocket only. After the answer come notifications ovs.watch, whose \
+                            params have a subscription, the id, and a result, an event: picture (with what ovs.show \
+                            answers), change, disconnected or connected. docs/server.md describes them.",
+            "params": [],
+            "result": {"name": "subscription", "schema": id},
+        }),
+        json!({
+            "name": "ovs.unwatch",
+            "summary": "End a subscription.",
+            "description": "Over the WebSocket that made it.",
+            "paramStructure": "by-position",
+            "params": [{"name": "subscription", "required": true, "schema": id}],
+            "result": {"name": "result", "schema": {"type": "boolean"}, "description": "Whether there was one."},
+        }),
+    ]
 }
 
 fn method(entry: &Entry, name: &str) -> Value {

@@ -59,6 +59,9 @@ fn every_command_is_a_method_and_is_discovered() {
             assert_eq!(error["data"]["field"], "dry_run", "{method}: {error}");
         }
     }
+    for method in ["ovs.watch", "ovs.unwatch"] {
+        assert!(methods.iter().any(|known| known["name"] == method), "{method}");
+    }
     let published = include_str!("../../schemas/openrpc.json");
     assert_eq!(answer["result"], serde_json::from_str::<Value>(published).unwrap());
 }

@@ -24,7 +24,9 @@ fn a_python_program_calls_commands_in_batches_and_at_once() {
     assert_eq!(seen["batch"], json!(["vlbr1", "vlbr2", "vlan"]));
     assert_eq!(seen["notified"], json!([204, ""]));
     assert_eq!(seen["at once"], json!((10..30).map(|vlan| format!("vlbr{vlan}")).collect::<Vec<_>>()));
-    assert_eq!(seen["methods"], REGISTRY.iter().map(|entry| 1 + entry.aliases.len()).sum::<usize>());
+    let commands: usize = REGISTRY.iter().map(|entry| 1 + entry.aliases.len()).sum();
+    let watching = ["ovs.watch", "ovs.unwatch"].len();
+    assert_eq!(seen["methods"], commands + watching);
     assert_eq!(seen["health"], "ok\n");
     // The bridge itself, two of the batch, the notified one, twenty at once.
     assert_eq!(server.ok("bridge-list", json!({})).as_array().unwrap().len(), 24);
