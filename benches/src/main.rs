@@ -208,6 +208,7 @@ fn measure(case: &Case, switch: &Switch, options: &Options) -> Result<Vec<Figure
             for (position, number) in round.iter().enumerate() {
                 // Whoever is first in one round is last in the next: the place may matter.
                 let contender = (position + number / contenders) % contenders;
+                switch.settle()?;
                 taken[contender] = match contender.checked_sub(1).map(|index| yardsticks[index]) {
                     None => ours(case, size, *number, options).time()?,
                     Some(Yardstick::Floor) => floor(case, size, *number, &options.floor)?.time()?,

@@ -64,6 +64,36 @@ impl Drop for Switch {
 }
 
 impl Switch {
+    /// Returns when the daemons have nothing left to do. Whoever downloads everything leaves ovsdb-server milliseconds
+    /// of tidying up after its end, which whoever comes next would be charged with.
+    pub fn settle(&self) -> Result<()> {
+        const LOOK: Duration = Duration::from_millis(3);
+        let started = Instant::now();
+        let mut before = self.work()?;
+        loop {
+            std::thread::sleep(LOOK);
+            let now = self.work()?;
+            // ovs-vswitchd's threads look around now and then.
+            if now.saturating_sub(before) < LOOK / 10 || started.elapsed() > Duration::from_millis(500) {
+                return Ok(());
+            }
+            before = now;
+        }
+    }
+
+    /// How long the daemons' threads have run (proc_pid_schedstat(5)).
+    fn work(&self) -> Result<Duration> {
+        let mut nanoseconds = 0;
+        for daemon in [&self.database, &self.vswitchd] {
+            for thread in fs::read_dir(format!("/proc/{}/task", daemon.id()))? {
+                // A thread may have ended since.
+                let text = fs::read_to_string(thread?.path().join("schedstat")).unwrap_or_default();
+                nanoseconds += text.split(' ').next().and_then(|number| number.parse::<u64>().ok()).unwrap_or_default();
+            }
+        }
+        Ok(Duration::from_nanos(nanoseconds))
+    }
+
     /// Starts the daemons and fills the switch.
     pub fn start(size: Size) -> Result<Switch> {
         if Path::new(DIRECTORY).exists() {
