@@ -15,6 +15,7 @@ mod report;
 mod server;
 mod switch;
 
+use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Duration;
@@ -153,6 +154,8 @@ fn enter_namespaces() -> Result<ExitCode> {
     if !rustix::process::getuid().is_root() {
         command.args(["--user", "--map-root-user"]);
     }
+    // On the largest switches, ovs-vswitchd takes longer for a change than anybody would wait for by default.
+    command.env("OVS_PLUGIN_TIMEOUT", "120");
     command.arg("--").arg(std::env::current_exe()?).args(std::env::args_os().skip(1)).arg("--inside");
     let status = command.status().context("unshare")?;
     Ok(ExitCode::from(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1)))
@@ -205,9 +208,7 @@ fn measure(case: &Case, switch: &Switch, options: &Options) -> Result<Vec<Figure
         switch::change((case.before)(size, &numbers)?)?;
         for round in numbers.chunks(contenders) {
             let mut taken = vec![Duration::ZERO; contenders];
-            for (position, number) in round.iter().enumerate() {
-                // Whoever is first in one round is last in the next: the place may matter.
-                let contender = (position + number / contenders) % contenders;
+            for (number, contender) in round.iter().zip(shuffled(contenders, round[0])) {
                 switch.settle()?;
                 taken[contender] = match contender.checked_sub(1).map(|index| yardsticks[index]) {
                     None => ours(case, size, *number, options).time()?,
@@ -241,6 +242,17 @@ fn measure(case: &Case, switch: &Switch, options: &Options) -> Result<Vec<Figure
         figure.with_target(target(case, size, *yardstick))
     });
     Ok(figures.collect())
+}
+
+/// Contenders in another order each round, the same in every run: it matters who came before.
+fn shuffled(contenders: usize, round: usize) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..contenders).collect();
+    order.sort_by_key(|contender| {
+        let mut hasher = std::hash::DefaultHasher::new();
+        (round, contender).hash(&mut hasher);
+        hasher.finish()
+    });
+    order
 }
 
 fn ours(case: &Case, size: Size, number: usize, options: &Options) -> Run {

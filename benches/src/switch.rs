@@ -74,7 +74,7 @@ impl Switch {
             std::thread::sleep(LOOK);
             let now = self.work()?;
             // ovs-vswitchd's threads look around now and then.
-            if now.saturating_sub(before) < LOOK / 10 || started.elapsed() > Duration::from_millis(500) {
+            if now.saturating_sub(before) < LOOK / 10 || started.elapsed() > Duration::from_secs(5) {
                 return Ok(());
             }
             before = now;
