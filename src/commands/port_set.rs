@@ -60,13 +60,10 @@ What is not named stays as it is: maps gain or change the given keys, everything
         if !self.settings.options.0.is_empty() {
             unit.expect_schema().await?;
         }
-        unit.fetch_whole_port(&self.target.port.0).await?;
-        let port = unit.require_port(&self.target.port.0, self.target.bridge.0.as_deref()).await?;
-        let port = unit.whole(tables::PORT, &port.row).await?;
-        let mut interfaces = Vec::new();
-        for interface in unit.references(&port, "interfaces", tables::INTERFACE).await? {
-            interfaces.push(unit.whole(tables::INTERFACE, &interface).await?);
-        }
+        let (of_port, of_interface) = self.settings.wanted();
+        unit.fetch_port_with(&self.target.port.0, &of_port, &of_interface).await?;
+        let port = unit.require_port(&self.target.port.0, self.target.bridge.0.as_deref()).await?.row;
+        let interfaces = unit.references(&port, "interfaces", tables::INTERFACE).await?;
         if self.settings.vlan.is_some() {
             unit.set(&port, "tag", self.settings.tag());
         }

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use super::arguments::{Mtu, Options, Pairs, Tag, Trunks, VlanMode};
 use crate::error::Error;
 use crate::ovsdb::value::Value;
-use crate::vswitch::{RowKey, Unit};
+use crate::vswitch::{RowKey, Unit, Wanted, options, tables};
 
 /// What stands before a column of the Port row in `options`.
 const PORT_PREFIX: &str = "port.";
@@ -46,6 +46,21 @@ impl PortSettings {
     /// The tag to store: 0 is none.
     pub(super) fn tag(&self) -> Option<i64> {
         self.vlan.map(|vlan| vlan.0).filter(|vlan| *vlan != 0)
+    }
+
+    /// The columns of the Port and of the Interface row whose values these settings are compared with.
+    pub(super) fn wanted(&self) -> (Wanted, Wanted) {
+        let (of_port, of_interface): (Vec<_>, Vec<_>) = self
+            .options
+            .0
+            .iter()
+            .map(|(column, _)| column.strip_prefix(PORT_PREFIX).ok_or(column.as_str()))
+            .partition(Result::is_ok);
+        let of_port =
+            of_port.into_iter().flatten().chain(["tag", "trunks", "vlan_mode", "external_ids", "other_config"]);
+        let of_interface = of_interface.into_iter().filter_map(Result::err).chain(["external_ids"]);
+        let of_interface = of_interface.chain(self.mtu.map(|_| "mtu_request"));
+        (options::wanted(tables::PORT, of_port), options::wanted(tables::INTERFACE, of_interface))
     }
 
     /// Applies everything but the VLAN, which a new port has been given with its bridge.

@@ -28,4 +28,4 @@ pub mod watch;
 
 pub use hub::Hub;
 pub use session::Session;
-pub use unit::{LinkChange, Query, RowKey, Unit};
+pub use unit::{LinkChange, Query, RowKey, Unit, Wanted};

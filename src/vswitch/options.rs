@@ -1,11 +1,24 @@
 //! Columns that a caller names in the `COLUMN[:KEY]=VALUE` notation of ovs-vsctl(8), typed by the server's schema.
 
-use super::unit::{RowKey, Unit};
+use super::tables;
+use super::unit::{RowKey, Unit, Wanted};
 use crate::error::Error;
+use crate::ovsdb::operation::Name;
 use crate::ovsdb::text::{self, TextError};
 
 /// Settings as `COLUMN[:KEY]` and `VALUE`, in the order in which they apply.
 pub type Options = Vec<(String, String)>;
+
+/// The columns that settings are of: what is not asked for need not be told, and a bridge with many ports is a large row.
+/// Where only the schema could tell, because a name is abbreviated or may not be in every schema, all of them.
+pub fn wanted<'a>(table: &str, settings: impl IntoIterator<Item = &'a str>) -> Wanted {
+    let known = tables::configuration(table);
+    let column = |setting: &str| {
+        let column = setting.split_once(':').map_or(setting, |(column, _)| column);
+        known.iter().find(|known| **known == column).map(|column| Name::from(*column))
+    };
+    settings.into_iter().map(column).collect::<Option<_>>().map_or(Wanted::Whole, Wanted::With)
+}
 
 impl Unit<'_> {
     /// Applies settings to a row. `argument` is the name of the command's argument that they came in.

@@ -2,7 +2,7 @@
 
 use super::bridge::Bridge;
 use super::tables::{BRIDGE, INTERFACE, MIRROR, PORT};
-use super::unit::{LinkChange, Query, RowKey, Unit};
+use super::unit::{LinkChange, Query, RowKey, Unit, Wanted};
 use crate::error::Error;
 use crate::ovsdb::value::{UuidRef, Value};
 
@@ -58,15 +58,15 @@ impl Unit<'_> {
         self.fetch(queries).await
     }
 
-    /// Asks for what a change of a port's settings needs: the port, then its bridge and its interfaces, rows whole.
-    pub async fn fetch_whole_port(&mut self, name: &str) -> Result<(), Error> {
-        self.fetch([Query::port(name).whole()]).await?;
-        let Some(row) = self.find_one(Query::port(name).whole()).await? else {
+    /// Asks for what a change of a port's settings needs: the port, then its bridge and its interfaces, with the columns
+    /// that are wanted of each.
+    pub async fn fetch_port_with(&mut self, name: &str, of_port: &Wanted, of_interface: &Wanted) -> Result<(), Error> {
+        let Some(row) = self.find_one(Query::port(name).with(of_port)).await? else {
             return Ok(());
         };
         let mut queries = vec![Query::includes(BRIDGE, "ports", row.reference())];
         let interfaces = self.peek(&row, "interfaces").unwrap_or_else(Value::empty);
-        queries.extend(interfaces.uuids().map(|uuid| Query::row(INTERFACE, uuid).whole()));
+        queries.extend(interfaces.uuids().map(|uuid| Query::row(INTERFACE, uuid).with(of_interface)));
         self.fetch(queries).await
     }
 

@@ -1,7 +1,7 @@
 //! Finding the row that a person means by a table and a record, by the rules of ovs-vsctl(8), "Database Commands".
 
-use super::tables::{BRIDGE, INTERFACE, PORT};
-use super::unit::{Query, RowKey, Unit};
+use super::tables::{BRIDGE, INTERFACE, OPEN_VSWITCH, PORT};
+use super::unit::{Query, RowKey, Unit, Wanted};
 use crate::error::Error;
 use crate::ovsdb::operation::Name;
 use crate::ovsdb::value::{Uuid, Value};
@@ -37,47 +37,48 @@ fn name_rule(table: &str) -> NameRule {
 const SHORTEST_UUID_PREFIX: usize = 4;
 
 impl Unit<'_> {
-    /// The row that `record` stands for, with all its columns: a UUID, `.` for the only row of the table, a name, or
-    /// the beginning of a UUID, whichever fits first.
-    pub async fn record(&mut self, table: &str, record: &str) -> Result<RowKey, Error> {
+    /// The row that `record` stands for, with the wanted columns: a UUID, `.` for the only row of the
+    /// table, a name, or the beginning of a UUID, whichever fits first.
+    pub async fn record(&mut self, table: &str, record: &str, wanted: &Wanted) -> Result<RowKey, Error> {
         let name = || Name::from(table.to_owned());
         if let Ok(uuid) = record.parse::<Uuid>()
-            && let Some(row) = self.find_one(Query::row(name(), uuid).whole()).await?
+            && let Some(row) = self.find_one(Query::row(name(), uuid).with(wanted)).await?
         {
             return Ok(row);
         }
         if record == "."
-            && let [row] = self.find(Query::all(name()).whole()).await?.as_slice()
+            && let [row] = self.find(Query::all(name()).with(wanted)).await?.as_slice()
         {
             return Ok(row.clone());
         }
-        if let Some(row) = self.named_record(table, record).await? {
+        if let Some(row) = self.named_record(table, record, wanted).await? {
             return Ok(row);
         }
-        if let Some(row) = self.record_by_uuid_prefix(table, record).await? {
+        if let Some(row) = self.record_by_uuid_prefix(table, record, wanted).await? {
             return Ok(row);
         }
         Err(Error::NotFound(format!("no row \"{record}\" in table {table}")))
     }
 
     /// Asks for the row that a name most likely stands for, if the table is called by its full name.
-    pub async fn fetch_record(&mut self, table: &str, record: &str) -> Result<(), Error> {
+    pub async fn fetch_record(&mut self, table: &str, record: &str, wanted: &Wanted) -> Result<(), Error> {
         let is_name = !record.is_empty() && record != "." && record.parse::<Uuid>().is_err();
         match table {
             // Every schema has these tables.
             BRIDGE | PORT | INTERFACE if is_name => {
-                self.fetch([Query::equals(table.to_owned(), "name", record).whole()]).await
+                self.fetch([Query::equals(table.to_owned(), "name", record).with(wanted)]).await
             }
+            OPEN_VSWITCH if record == "." => self.fetch([Query::all(OPEN_VSWITCH).with(wanted)]).await,
             _ => Ok(()),
         }
     }
 
-    async fn named_record(&mut self, table: &str, record: &str) -> Result<Option<RowKey>, Error> {
+    async fn named_record(&mut self, table: &str, record: &str, wanted: &Wanted) -> Result<Option<RowKey>, Error> {
         let name = || Name::from(table.to_owned());
         match name_rule(table) {
             NameRule::None => Ok(None),
             NameRule::Column(column) => {
-                let rows = self.find(Query::equals(name(), column, record).whole()).await?;
+                let rows = self.find(Query::equals(name(), column, record).with(wanted)).await?;
                 only(rows, table, record)
             }
             NameRule::Number(column) => {
@@ -85,7 +86,7 @@ impl Unit<'_> {
                 let Some(number) = record.parse::<i64>().ok().filter(|_| digits) else {
                     return Ok(None);
                 };
-                let rows = self.find(Query::equals(name(), column, number).whole()).await?;
+                let rows = self.find(Query::equals(name(), column, number).with(wanted)).await?;
                 only(rows, table, record)
             }
             NameRule::Referrer(from, column) => {
@@ -95,21 +96,26 @@ impl Unit<'_> {
                 };
                 let references: Vec<Uuid> = self.column(&referrer, column).await?.uuids().collect();
                 match references.as_slice() {
-                    [uuid] => self.find_one(Query::row(name(), *uuid).whole()).await,
+                    [uuid] => self.find_one(Query::row(name(), *uuid).with(wanted)).await,
                     _ => Ok(None),
                 }
             }
         }
     }
 
-    async fn record_by_uuid_prefix(&mut self, table: &str, record: &str) -> Result<Option<RowKey>, Error> {
+    async fn record_by_uuid_prefix(
+        &mut self,
+        table: &str,
+        record: &str,
+        wanted: &Wanted,
+    ) -> Result<Option<RowKey>, Error> {
         let is_prefix = record.len() >= SHORTEST_UUID_PREFIX
             && record.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f' | b'-'));
         if !is_prefix {
             return Ok(None);
         }
         let name = || Name::from(table.to_owned());
-        let rows = self.find(Query::all(name()).whole()).await?;
+        let rows = self.find(Query::all(name()).with(wanted)).await?;
         let text = |row: &RowKey| Value::from(row.id.clone()).uuids().next().map(|uuid| uuid.to_text());
         let mut hits: Vec<RowKey> =
             rows.into_iter().filter(|row| text(row).is_some_and(|uuid| uuid.starts_with(record))).collect();

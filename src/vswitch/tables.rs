@@ -124,6 +124,9 @@ pub const RELIED_ON: &[(&str, &[&str])] = &[
 /// The columns by which people configure a row; every schema since Open vSwitch 2.6 has them. ovs-vswitchd writes none.
 pub(super) fn configuration(table: &str) -> &'static [&'static str] {
     match table {
+        OPEN_VSWITCH => {
+            &["bridges", "manager_options", "ssl", "system_type", "system_version", "other_config", "external_ids"]
+        }
         BRIDGE => &[
             "name",
             "ports",

@@ -72,10 +72,33 @@ pub(super) enum Change {
 /// A question to the database: the rows of a table whose column equals, or includes, a value.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Query {
+    question: Question,
+    wanted: Wanted,
+}
+
+/// Which rows.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Question {
     table: Name,
     filter: Option<Filter>,
-    /// Every column instead of the usual ones.
-    whole: bool,
+}
+
+/// Which columns of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Wanted {
+    /// Those of [`tables::usual_columns`].
+    #[default]
+    Usual,
+    /// These besides.
+    With(BTreeSet<Name>),
+    /// Every column.
+    Whole,
+}
+
+/// The rows that answer a question, and what has been read of them.
+struct Answer {
+    known: Wanted,
+    rows: BTreeSet<RowKey>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -106,7 +129,7 @@ pub struct Unit<'s> {
     /// so the first attempt leaves it to them and the second finds out who is in the way.
     pub(super) careful: bool,
     pub(super) rows: BTreeMap<RowKey, Row>,
-    answers: BTreeMap<Query, BTreeSet<RowKey>>,
+    answers: BTreeMap<Question, Answer>,
     /// Every request for rows so far, with how many rows each of its selects found.
     asked: Vec<(Transaction, Vec<usize>)>,
     /// Sets that were found to include a value, as (row, column, value).
@@ -133,17 +156,17 @@ const MANY: usize = 32;
 impl Query {
     /// The rows whose column has this value.
     pub fn equals(table: impl Into<Name>, column: impl Into<Name>, value: impl Into<Value>) -> Self {
-        Query { table: table.into(), filter: Some(Filter::Equals(column.into(), value.into())), whole: false }
+        Query::of(table, Some(Filter::Equals(column.into(), value.into())))
     }
 
     /// The rows whose set or map includes this value.
     pub fn includes(table: impl Into<Name>, column: impl Into<Name>, value: impl Into<Value>) -> Self {
-        Query { table: table.into(), filter: Some(Filter::Includes(column.into(), value.into())), whole: false }
+        Query::of(table, Some(Filter::Includes(column.into(), value.into())))
     }
 
     /// All rows. Not for tables that grow with the switch.
     pub fn all(table: impl Into<Name>) -> Self {
-        Query { table: table.into(), filter: None, whole: false }
+        Query::of(table, None)
     }
 
     /// The row with this identity.
@@ -166,12 +189,52 @@ impl Query {
         Query::equals(INTERFACE, "name", name)
     }
 
+    fn of(table: impl Into<Name>, filter: Option<Filter>) -> Self {
+        Query { question: Question { table: table.into(), filter }, wanted: Wanted::Usual }
+    }
+
     /// The same rows, with every column they have.
     pub fn whole(mut self) -> Self {
-        self.whole = true;
+        self.wanted = Wanted::Whole;
         self
     }
 
+    /// The same rows, with these columns.
+    pub fn with(mut self, wanted: &Wanted) -> Self {
+        self.wanted = match (wanted, tables::usual_columns(&self.question.table)) {
+            (Wanted::With(columns), Some(usual)) => {
+                let further = columns.iter().filter(|column| !usual.contains(&column.as_ref()));
+                Wanted::With(further.cloned().collect())
+            }
+            // Of other tables all columns are usual.
+            (Wanted::With(_), None) => Wanted::Whole,
+            (wanted, _) => wanted.clone(),
+        };
+        self
+    }
+
+    fn select(&self) -> Operation {
+        let Question { table, filter } = &self.question;
+        let columns = match filter {
+            // Only whether it is so is asked, of a row that has been read already.
+            Some(Filter::RowIncludes(..)) => Some(vec!["_uuid".into()]),
+            _ => self.wanted.columns(table),
+        };
+        Operation::Select { table: table.clone(), r#where: self.question.conditions(), columns }
+    }
+
+    /// What makes many queries one kind: the same column of the same table.
+    fn kind(&self) -> Option<(&Name, &Name, bool)> {
+        match &self.question.filter {
+            _ if self.wanted != Wanted::Usual => None,
+            Some(Filter::Equals(column, _)) if column != "_uuid" => Some((&self.question.table, column, false)),
+            Some(Filter::Includes(column, _)) => Some((&self.question.table, column, true)),
+            _ => None,
+        }
+    }
+}
+
+impl Question {
     fn conditions(&self) -> Vec<Condition> {
         match &self.filter {
             None => Vec::new(),
@@ -183,23 +246,34 @@ impl Query {
         }
     }
 
-    fn select(&self) -> Operation {
-        let columns = match &self.filter {
-            _ if self.whole => None,
-            // Only whether it is so is asked, of a row that has been read already.
-            Some(Filter::RowIncludes(..)) => Some(&["_uuid"][..]),
-            _ => tables::usual_columns(&self.table),
-        };
-        let columns = columns.map(|columns| columns.iter().map(|&column| Name::from(column)).collect());
-        Operation::Select { table: self.table.clone(), r#where: self.conditions(), columns }
+    /// Whether it is about a row that does not exist yet, which is nothing to bother the server with.
+    fn is_about_new(&self) -> bool {
+        match &self.filter {
+            Some(Filter::Equals(_, value) | Filter::Includes(_, value) | Filter::RowIncludes(_, _, value)) => {
+                value.atoms().any(|atom| matches!(atom, Atom::NamedUuid(_)))
+            }
+            None => false,
+        }
+    }
+}
+
+impl Wanted {
+    /// As a select names them; `None` is all.
+    fn columns(&self, table: &str) -> Option<Vec<Name>> {
+        let named = |columns: &'static [&'static str]| columns.iter().map(|&column| Name::from(column));
+        match (self, tables::usual_columns(table)) {
+            (Wanted::Whole, _) | (_, None) => None,
+            (Wanted::Usual, Some(usual)) => Some(named(usual).collect()),
+            (Wanted::With(further), Some(usual)) => Some(named(usual).chain(further.iter().cloned()).collect()),
+        }
     }
 
-    /// What makes many queries one kind: the same column of the same table.
-    fn kind(&self) -> Option<(&Name, &Name, bool)> {
-        match &self.filter {
-            Some(Filter::Equals(column, _)) if column != "_uuid" => Some((&self.table, column, false)),
-            Some(Filter::Includes(column, _)) => Some((&self.table, column, true)),
-            _ => None,
+    /// Whether who knows these columns knows the others.
+    fn covers(&self, others: &Wanted) -> bool {
+        match (self, others) {
+            (Wanted::Whole, _) | (_, Wanted::Usual) => true,
+            (Wanted::With(columns), Wanted::With(others)) => columns.is_superset(others),
+            (Wanted::Usual, _) | (Wanted::With(_), Wanted::Whole) => false,
         }
     }
 }
@@ -327,7 +401,7 @@ impl<'s> Unit<'s> {
     /// Asks several questions in one request, so that the look-ups which follow need none.
     pub async fn fetch(&mut self, queries: impl IntoIterator<Item = Query>) -> Result<(), Error> {
         let queries: BTreeSet<Query> =
-            queries.into_iter().filter(|query| !self.answers.contains_key(query) && !self.is_new(query)).collect();
+            queries.into_iter().filter(|query| !self.is_answered(query) && !query.question.is_about_new()).collect();
         if queries.is_empty() {
             return Ok(());
         }
@@ -366,8 +440,10 @@ impl<'s> Unit<'s> {
         for (query, result) in single.iter().zip(results.by_ref()) {
             let rows = result.into_rows().map_err(unreadable)?;
             counts.push(rows.len());
-            let found = rows.into_iter().filter_map(|row| self.remember(&query.table, row, query.whole)).collect();
-            self.answers.insert((*query).clone(), found);
+            let Query { question, wanted } = query;
+            let is_whole = *wanted == Wanted::Whole;
+            let rows = rows.into_iter().filter_map(|row| self.remember(&question.table, row, is_whole)).collect();
+            self.answers.insert(question.clone(), Answer { known: wanted.clone(), rows });
         }
         for ((table, column), result) in whole_tables.into_iter().zip(results) {
             let rows = result.into_rows().map_err(unreadable)?;
@@ -376,6 +452,10 @@ impl<'s> Unit<'s> {
         }
         self.asked.push((selects, counts));
         Ok(())
+    }
+
+    fn is_answered(&self, query: &Query) -> bool {
+        self.answers.get(&query.question).is_some_and(|answer| answer.known.covers(&query.wanted))
     }
 
     /// Whether the database is still as the unit read it. What several requests told may be a mix of states that never
@@ -423,14 +503,14 @@ impl<'s> Unit<'s> {
         }
         for query in queries {
             let (Some((of_table, of_column, _)), Some(Filter::Equals(_, value) | Filter::Includes(_, value))) =
-                (query.kind(), &query.filter)
+                (query.kind(), &query.question.filter)
             else {
                 continue;
             };
             if of_table == table && of_column == column {
                 // One-atom values are all that is ever asked for in bulk: names and references.
-                let found = value.atoms().next().and_then(|atom| by_atom.get(atom)).cloned().unwrap_or_default();
-                self.answers.insert((*query).clone(), found);
+                let rows = value.atoms().next().and_then(|atom| by_atom.get(atom)).cloned().unwrap_or_default();
+                self.answers.insert(query.question.clone(), Answer { known: Wanted::Usual, rows });
             }
         }
     }
@@ -448,35 +528,26 @@ impl<'s> Unit<'s> {
         Some(key)
     }
 
-    /// A query about a row that does not exist yet is nothing to bother the server with.
-    fn is_new(&self, query: &Query) -> bool {
-        match &query.filter {
-            Some(Filter::Equals(_, value) | Filter::Includes(_, value) | Filter::RowIncludes(_, _, value)) => {
-                value.atoms().any(|atom| matches!(atom, Atom::NamedUuid(_)))
-            }
-            None => false,
-        }
-    }
-
     /// The rows that match, as this unit leaves them.
     pub async fn find(&mut self, query: Query) -> Result<Vec<RowKey>, Error> {
         self.fetch([query.clone()]).await?;
-        let server = self.answers.get(&query).cloned().unwrap_or_default();
+        let Question { table, filter } = &query.question;
+        let server = self.answers.get(&query.question).map(|answer| answer.rows.clone()).unwrap_or_default();
         let mut candidates = server.clone();
-        candidates.extend(self.touched.iter().filter(|key| key.table == query.table).cloned());
+        candidates.extend(self.touched.iter().filter(|key| key.table == *table).cloned());
         let mut found = Vec::new();
         for key in candidates {
             let by_server = server.contains(&key);
             let Some(row) = self.rows.get_mut(&key) else { continue };
             // A touched row of another identity is no answer to a question about one row.
-            if matches!(&query.filter, Some(Filter::RowIncludes(uuid, ..)) if key.id != UuidRef::Row(*uuid)) {
+            if matches!(filter, Some(Filter::RowIncludes(uuid, ..)) if key.id != UuidRef::Row(*uuid)) {
                 continue;
             }
-            if row.is_gone() || !row.matches(query.filter.as_ref(), by_server) {
+            if row.is_gone() || !row.matches(filter.as_ref(), by_server) {
                 continue;
             }
             row.seen = true;
-            match &query.filter {
+            match filter {
                 Some(Filter::Includes(column, value) | Filter::RowIncludes(_, column, value)) if by_server => {
                     self.relations.insert((key.clone(), column.clone(), value.clone()));
                 }
@@ -496,15 +567,6 @@ impl<'s> Unit<'s> {
         Ok(self.find(query).await?.into_iter().next())
     }
 
-    /// The same row, with all its columns read.
-    pub async fn whole(&mut self, table: &'static str, row: &RowKey) -> Result<RowKey, Error> {
-        let UuidRef::Row(uuid) = row.id else {
-            return Ok(row.clone());
-        };
-        let found = self.find_one(Query::row(table, uuid).whole()).await?;
-        found.ok_or_else(|| Error::NotFound(format!("the {table} row {uuid} is gone")))
-    }
-
     /// Whether a row's set includes a value. The server need not look at any other row.
     pub async fn includes(&mut self, row: &RowKey, column: &'static str, value: &RowKey) -> Result<bool, Error> {
         Ok(match Unit::membership(row, column, value) {
@@ -518,8 +580,7 @@ impl<'s> Unit<'s> {
     /// The question that [`Unit::includes`] asks, to be fetched along with others.
     pub fn membership(row: &RowKey, column: &'static str, value: &RowKey) -> Option<Query> {
         let UuidRef::Row(uuid) = row.id else { return None };
-        let filter = Filter::RowIncludes(uuid, column.into(), value.reference().into());
-        Some(Query { table: row.table.clone(), filter: Some(filter), whole: false })
+        Some(Query::of(row.table.clone(), Some(Filter::RowIncludes(uuid, column.into(), value.reference().into()))))
     }
 
     /// A column's value as this unit leaves it. What is decided from it will be guarded.

@@ -190,6 +190,39 @@ fn commands_read_only_the_rows_that_they_are_about() {
 }
 
 #[test]
+fn a_setting_reads_only_the_columns_that_it_sets() {
+    let wire = Overheard::new();
+    wire.switch.net.veth("e1", "e1-p");
+    wire.ok("bridge-add", json!({"bridge": "br0"}));
+    wire.ok("port-add", json!({"bridge": "br0", "port": "e1"}));
+    let set = |table: &str, record: &str, values: Value| json!({"table": table, "record": record, "values": values});
+    for (command, arguments, round_trips) in [
+        ("set", set("Interface", "e1", json!({"mtu_request": 1400})), 2),
+        ("set", set("Port", "e1", json!({"tag": 7, "other_config:a": "b"})), 2),
+        ("set", set("Bridge", "br0", json!({"stp_enable": true, "other_config": "{c=d}"})), 2),
+        ("set", set("Open_vSwitch", ".", json!({"external_ids:e": "f"})), 2),
+        ("port-set", json!({"port": "e1", "vlan": 8, "mtu": 1300}), 3),
+        ("port-set", json!({"port": "e1", "options": {"port.other_config:g": "h", "ofport_request": 9}}), 3),
+    ] {
+        let talk = wire.ok(command, arguments.clone());
+        let (until_commit, _) = talk.around_commit();
+        assert!(until_commit.round_trips() <= round_trips, "{command} {arguments}: {until_commit:#?}");
+        for select in until_commit.operations().filter(|operation| operation["op"] == "select") {
+            let what = format!("{command} {arguments}: {select}");
+            let columns = select["columns"].as_array().unwrap_or_else(|| panic!("all columns: {what}"));
+            for large in ["bridges", "ports", "statistics"] {
+                assert!(!columns.contains(&json!(large)), "{what}");
+            }
+        }
+        // What is there already is known, and not written.
+        assert!(wire.ok(command, arguments.clone()).writes().is_empty(), "{command} {arguments}");
+    }
+    // A name that only the schema can complete.
+    let talk = wire.ok("set", set("Bridge", "br0", json!({"mcast_s": true})));
+    assert_eq!(talk.writes().len(), 1);
+}
+
+#[test]
 fn a_command_costs_the_same_on_a_large_switch() {
     let wire = Overheard::new();
     let bytes = |talk: &Talk| talk.0.iter().map(|passed| passed.message.to_string().len()).sum::<usize>();
