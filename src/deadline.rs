@@ -55,6 +55,14 @@ impl Deadline {
         Deadline { at: self.at.max(Instant::now() + time), allowed: self.allowed, stop }
     }
 
+    /// A deadline for the first of several attempts that have to share the time that is left.
+    pub fn share(&self, attempts: usize) -> Self {
+        let now = Instant::now();
+        let left = self.at.saturating_duration_since(now);
+        let share = left / u32::try_from(attempts.max(1)).unwrap_or(u32::MAX);
+        Deadline { at: now + share, ..self.clone() }
+    }
+
     /// Waits for `work`, at most until the deadline.
     pub async fn limit<F: Future>(&self, work: F) -> Result<F::Output, Expired> {
         let mut stop = self.stop.clone();
@@ -99,6 +107,16 @@ mod tests {
         stop.send(Some("SIGTERM")).unwrap();
         assert_eq!(later.sleep(Duration::from_secs(1)).await, Err(Expired::Signal("SIGTERM")));
         assert_eq!(later.leaving(Duration::from_secs(2)).sleep(Duration::from_secs(1)).await, Ok(()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn attempts_share_the_time_that_is_left() {
+        let (deadline, _stop) = Deadline::after(Duration::from_secs(8));
+        let begin = Instant::now();
+        for (attempts, end) in [(2, 4), (4, 5), (1, 8), (0, 8)] {
+            assert!(deadline.share(attempts).sleep(Duration::from_secs(9)).await.is_err());
+            assert_eq!(begin.elapsed(), Duration::from_secs(end));
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -318,7 +318,7 @@ impl Connection {
     }
 
     /// How often something was read; as long as this grows, the server is alive.
-    pub(super) fn activity(&self) -> u64 {
+    pub fn activity(&self) -> u64 {
         self.shared.activity.load(Ordering::Relaxed)
     }
 

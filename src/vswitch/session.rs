@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::de::DeserializeOwned;
 use tracing::debug;
 
 use super::hub::Hub;
 use super::tables::{DATABASE, OPEN_VSWITCH};
 use super::unit::LinkChange;
-use crate::deadline::Deadline;
+use crate::deadline::{Deadline, Expired};
 use crate::error::Error;
 use crate::links::Links;
 use crate::ovsdb::operation::Row as Columns;
@@ -38,10 +39,18 @@ pub struct Session {
 
 /// Where a session has the database from.
 enum Database {
-    /// A connection of its own, once there is one.
-    Own(Option<Connection>),
+    /// A connection of its own.
+    Own(Own),
     /// What many sessions share.
     Shared(Shared),
+}
+
+#[derive(Default)]
+struct Own {
+    /// Once there is one.
+    connection: Option<Connection>,
+    /// Which of the remotes it is to, or which is to be tried first.
+    remote: usize,
 }
 
 struct Shared {
@@ -56,7 +65,7 @@ struct Shared {
 impl Session {
     /// A session that has opened nothing yet.
     pub fn new(settings: Settings, deadline: Deadline) -> Self {
-        Session::with(Database::Own(None), settings, deadline)
+        Session::with(Database::Own(Own::default()), settings, deadline)
     }
 
     /// A session that shares a hub's connection and replica. Must be used inside of the hub's tokio runtime.
@@ -79,11 +88,11 @@ impl Session {
     /// The connection, made when there is none. A server that is not there yet is waited for.
     pub(super) async fn connection(&mut self) -> Result<&Connection, Error> {
         match &mut self.database {
-            Database::Own(connection) => {
-                if connection.as_ref().is_none_or(|connection| !connection.is_open()) {
-                    *connection = Some(connect(&self.settings.remotes, &self.deadline).await?);
+            Database::Own(own) => {
+                if own.connection.as_ref().is_none_or(|connection| !connection.is_open()) {
+                    own.connect(&self.settings.remotes, &self.deadline).await?;
                 }
-                connection.as_ref().ok_or_else(|| Error::Internal("no connection after connecting".into()))
+                own.connection.as_ref().ok_or_else(|| Error::Internal("no connection after connecting".into()))
             }
             Database::Shared(shared) => Ok(shared.connection.insert(shared.hub.connection(&self.deadline).await?)),
         }
@@ -104,28 +113,60 @@ impl Session {
         }
     }
 
-    /// Runs selects. Reading again does no harm, so a connection that breaks meanwhile is made anew.
+    /// Runs selects.
     pub(super) async fn read(&mut self, selects: &Transaction) -> Result<Vec<OperationResult>, Error> {
         if let Some(results) = self.read_from_memory(selects).await? {
             return Ok(results);
         }
         self.set_fresh(false);
+        let ask = |connection: &Connection| connection.transact(DATABASE, selects);
+        let reply = self.ask(ask, "waiting for the database to answer").await?;
+        let unreadable = |error| Error::NotCommitted { cause: format!("reading the database failed: {error}") };
+        reply.check(selects.operations.len()).map_err(unreadable)
+    }
+
+    /// Asks for something that changes nothing. Asking again does no harm, so a connection that breaks meanwhile is made
+    /// anew, and a server that has never said a word gets only its share of the time while there are others.
+    async fn ask<T: DeserializeOwned>(
+        &mut self,
+        mut ask: impl FnMut(&Connection) -> Reply<T>,
+        doing: &'static str,
+    ) -> Result<T, Error> {
         loop {
-            let deadline = self.deadline.clone();
-            let connection = self.connection().await?;
-            let reply = connection.transact(DATABASE, selects);
-            let answer = deadline.limit(reply).await;
-            match answer
-                .map_err(|expired| Error::expired_before_commit(expired, "waiting for the database to answer"))?
-            {
-                Ok(reply) => {
-                    let unreadable =
-                        |error| Error::NotCommitted { cause: format!("reading the database failed: {error}") };
-                    return reply.check(selects.operations.len()).map_err(unreadable);
+            let mut reply = ask(self.connection().await?);
+            let others = self.others_to_ask();
+            let mut answer = self.deadline.share(1 + others).limit(&mut reply).await;
+            if others > 0 && matches!(answer, Err(Expired::Time(_))) {
+                if self.others_to_ask() > 0 {
+                    self.turn_to_next();
+                    continue;
                 }
-                Err(error @ CallError::Disconnected { .. }) => debug!(%error, "reading again"),
+                // It has begun to speak.
+                answer = self.deadline.limit(reply).await;
+            }
+            match answer.map_err(|expired| Error::expired_before_commit(expired, doing))? {
+                Ok(answer) => return Ok(answer),
+                Err(error @ CallError::Disconnected { .. }) => debug!(%error, "asking again"),
                 Err(error) => return Err(Error::reading(error)),
             }
+        }
+    }
+
+    /// How many remotes come after this one, if it has not said anything yet.
+    fn others_to_ask(&self) -> usize {
+        match &self.database {
+            Database::Own(Own { connection: Some(connection), remote }) if connection.activity() == 0 => {
+                self.settings.remotes.len() - 1 - remote
+            }
+            _ => 0,
+        }
+    }
+
+    fn turn_to_next(&mut self) {
+        if let Database::Own(own) = &mut self.database {
+            debug!("the server says nothing; trying the next one");
+            own.connection = None;
+            own.remote += 1;
         }
     }
 
@@ -153,19 +194,10 @@ impl Session {
                 return Ok(self.schema.insert(schema).clone());
             }
         }
-        loop {
-            let deadline = self.deadline.clone();
-            let reply = match self.schema_reply.take() {
-                Some(reply) => reply,
-                None => self.connection().await?.get_schema(DATABASE),
-            };
-            let answer = deadline.limit(reply).await;
-            match answer.map_err(|expired| Error::expired_before_commit(expired, "waiting for the schema"))? {
-                Ok(schema) => return Ok(self.schema.insert(Arc::new(schema)).clone()),
-                Err(error @ CallError::Disconnected { .. }) => debug!(%error, "asking for the schema again"),
-                Err(error) => return Err(Error::reading(error)),
-            }
-        }
+        let mut asked = self.schema_reply.take();
+        let ask = |connection: &Connection| asked.take().unwrap_or_else(|| connection.get_schema(DATABASE));
+        let schema = self.ask(ask, "waiting for the schema").await?;
+        Ok(self.schema.insert(Arc::new(schema)).clone())
     }
 
     /// Asks for the schema without waiting for it, so that it comes along with what is asked next.
@@ -197,30 +229,42 @@ impl Session {
     }
 }
 
-/// Tries the remotes in turn, again and again, until one answers or the time is up.
-async fn connect(remotes: &[Remote], deadline: &Deadline) -> Result<Connection, Error> {
-    let not_connected = |cause: String| Error::NotConnected {
-        remotes: remotes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
-        cause,
-    };
-    loop {
-        let mut last = String::from("no remote is set");
-        for remote in remotes {
-            match deadline.limit(Connection::open(remote)).await {
-                Ok(Ok(connection)) => return Ok(connection),
-                // Waiting does not give us rights.
-                Ok(Err(error)) if error.kind() == std::io::ErrorKind::PermissionDenied => {
-                    return Err(not_connected(error.to_string()));
+impl Own {
+    /// Tries the remotes in turn, again and again, until one answers or the time is up. One that keeps silent leaves time
+    /// for the others.
+    async fn connect(&mut self, remotes: &[Remote], deadline: &Deadline) -> Result<(), Error> {
+        let not_connected = |cause: String| Error::NotConnected {
+            remotes: remotes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+            cause,
+        };
+        let order: Vec<usize> = (self.remote..remotes.len()).chain(0..self.remote).collect();
+        loop {
+            let mut last = String::from("no remote is set");
+            let mut denied = 0;
+            for (tried, &place) in order.iter().enumerate() {
+                let Some(remote) = remotes.get(place) else { continue };
+                let others = order.len() - 1 - tried;
+                match deadline.share(1 + others).limit(Connection::open(remote)).await {
+                    Ok(Ok(connection)) => {
+                        (self.connection, self.remote) = (Some(connection), place);
+                        return Ok(());
+                    }
+                    Ok(Err(error)) => {
+                        debug!(%remote, %error, "not connected");
+                        denied += usize::from(error.kind() == std::io::ErrorKind::PermissionDenied);
+                        last = error.to_string();
+                    }
+                    Err(Expired::Time(_)) if others > 0 => debug!(%remote, "no answer"),
+                    Err(expired) => return Err(not_connected(expired.to_string())),
                 }
-                Ok(Err(error)) => {
-                    debug!(%remote, %error, "not connected");
-                    last = error.to_string();
-                }
-                Err(expired) => return Err(not_connected(expired.to_string())),
             }
-        }
-        if let Err(expired) = deadline.sleep(RECONNECT_PAUSE).await {
-            return Err(not_connected(format!("{last}, and {expired}")));
+            // Waiting does not give us rights.
+            if denied > 0 && denied == order.len() {
+                return Err(not_connected(last));
+            }
+            if let Err(expired) = deadline.sleep(RECONNECT_PAUSE).await {
+                return Err(not_connected(format!("{last}, and {expired}")));
+            }
         }
     }
 }

@@ -493,6 +493,50 @@ fn the_first_remote_that_can_be_reached_is_used() {
     assert_complete(&switch, 5);
 }
 
+/// A server that takes connections and never says a word.
+fn silent_socket(switch: &Switch) -> (UnixListener, String) {
+    let path = switch.directory().join("silent.sock");
+    let listener = UnixListener::bind(&path).unwrap();
+    (listener, format!("unix:{}", path.display()))
+}
+
+#[test]
+fn a_remote_that_says_nothing_leaves_time_for_the_others() {
+    let switch = switch_with_bridge();
+    let (_listener, silent) = silent_socket(&switch);
+    // Nobody has the second address, which takes the kernel longer to find out than there is time.
+    switch.net.veth("e1", "e1-p");
+    switch.net.addr("e1", "192.0.2.1/24");
+    let real = switch.remote();
+    for (vlan_id, remotes) in [
+        (5, format!("{silent},{real}")),
+        (6, format!("tcp:192.0.2.2:6640,{real}")),
+        (7, format!("tcp:192.0.2.2:6640,{silent},{real}")),
+        // Who is silent is asked again, as long as there is time.
+        (8, format!("{silent},unix:/absent/db.sock,{real},unix:/absent/db.sock")),
+    ] {
+        let call = switch.prepare("vlan-ensure", vlan(vlan_id)).env("OVS_PLUGIN_DB", &remotes);
+        assert_eq!(call.env("OVS_PLUGIN_TIMEOUT", "5").run().ok(), json!(format!("vlbr{vlan_id}")), "{remotes}");
+        assert_complete(&switch, vlan_id);
+    }
+    // Where the schema is the first question.
+    let set = json!({"table": "Bridge", "record": "br0", "values": {"stp_enable": true}});
+    let call = switch.prepare("set", set).env("OVS_PLUGIN_DB", format!("{silent},{real}"));
+    call.env("OVS_PLUGIN_TIMEOUT", "5").run().ok();
+    assert_eq!(switch.state()["bridges"]["br0"]["stp_enable"], json!(true));
+}
+
+#[test]
+fn remotes_that_all_say_nothing_end_with_the_deadline_and_nothing_is_changed() {
+    let switch = switch_with_bridge();
+    let (_listener, silent) = silent_socket(&switch);
+    let remotes = format!("{silent},unix:/absent/db.sock,{silent}");
+    let call = switch.prepare("vlan-ensure", vlan(5)).env("OVS_PLUGIN_DB", &remotes).env("OVS_PLUGIN_TIMEOUT", "1");
+    let message = call.run().failed();
+    assert!(message.contains("the deadline of 1 s passed"), "{message}");
+    assert_eq!(switch.ok("bridge-list", json!({})), json!(["br0"]));
+}
+
 #[test]
 fn a_database_is_reached_over_tcp() {
     if Switch::database_is_in_docker() {
