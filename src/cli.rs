@@ -216,6 +216,18 @@ fn described(command: Command) -> Command {
     }
 }
 
+// What follows is not inlined, as it would be dozens of times: a few kB of the program.
+
+#[inline(never)]
+fn step(name: &'static str, about: &'static str) -> Command {
+    Command::new(name).about(about)
+}
+
+#[inline(never)]
+fn option(id: &'static str, long: &'static str) -> Arg {
+    Arg::new(id).long(long)
+}
+
 /// The command line as clap sees it, made from the registry.
 pub fn command() -> Command {
     let commands = commands::REGISTRY.iter().map(|entry| {
@@ -228,16 +240,14 @@ pub fn command() -> Command {
         .subcommand_required(true)
         .arg_required_else_help(true)
         .arg(
-            Arg::new("OUTPUT")
-                .long("output")
+            option("OUTPUT", "output")
                 .global(true)
                 .display_order(AFTER_FLAGS)
                 .value_parser(Output::WORDS)
                 .help("How to write the answer: framed for the host agent (20:::JSON), as JSON, or for people"),
         )
         .arg(
-            Arg::new("COLOR")
-                .long("color")
+            option("COLOR", "color")
                 .global(true)
                 .display_order(AFTER_FLAGS)
                 .value_parser(output::COLORS)
@@ -245,41 +255,36 @@ pub fn command() -> Command {
         )
         .subcommands(commands)
         .subcommand(
-            Command::new(SCHEMA)
-                .about("Print the JSON Schema of a command's arguments and result, or of all commands")
+            step(SCHEMA, "Print the JSON Schema of a command's arguments and result, or of all commands")
                 .arg(Arg::new("COMMAND").help("The command's name")),
         )
         .subcommand(
-            Command::new(MANIFEST)
-                .about("Print what the host agent reads in the container: /.plugin.toml or /.startup.toml")
+            step(MANIFEST, "Print what the host agent reads in the container: /.plugin.toml or /.startup.toml")
                 .arg(Arg::new("WHICH").required(true).value_parser(["plugin", "startup"])),
         )
-        .subcommand(Command::new(INIT).about("Make the container's state usable: directories, database, leftovers"))
-        .subcommand(Command::new(WAIT_READY).about("Return when the database and ovs-vswitchd answer").arg(
-            Arg::new("SECONDS").long("timeout").value_parser(clap::value_parser!(f64)).help("How long to wait (10)"),
-        ))
+        .subcommand(step(INIT, "Make the container's state usable: directories, database, leftovers"))
         .subcommand(
-            Command::new(VSWITCHD)
-                .about("Run ovs-vswitchd so that its restart does not cut traffic")
+            step(WAIT_READY, "Return when the database and ovs-vswitchd answer")
+                .arg(option("SECONDS", "timeout").value_parser(clap::value_parser!(f64)).help("How long to wait (10)")),
+        )
+        .subcommand(
+            step(VSWITCHD, "Run ovs-vswitchd so that its restart does not cut traffic")
                 .arg(Arg::new("PROGRAM").required(true).num_args(1..).trailing_var_arg(true).allow_hyphen_values(true)),
         )
-        .subcommand(Command::new(START).about("Be PID 1 of the container: start everything, and keep it running"))
+        .subcommand(step(START, "Be PID 1 of the container: start everything, and keep it running"))
         .subcommand(server::options::command(SERVE))
         .subcommand(
-            Command::new(CALL)
-                .about("Call a method of ovs-plugin serve, and print its result")
+            step(CALL, "Call a method of ovs-plugin serve, and print its result")
                 .arg(Arg::new("METHOD").required(true).help("Like vlan-ensure, ovs.vlan-ensure or rpc.discover"))
                 .arg(Arg::new("JSON").help("The arguments, as one JSON object"))
                 .arg(
-                    Arg::new("socket")
-                        .long("socket")
+                    option("socket", "socket")
                         .value_name("PATH")
                         .value_parser(clap::value_parser!(PathBuf))
                         .help(format!("The server's socket ({})", server::options::default_socket().display())),
                 )
                 .arg(
-                    Arg::new("timeout")
-                        .long("timeout")
+                    option("timeout", "timeout")
                         .value_name("SECONDS")
                         .value_parser(server::options::seconds_above_0)
                         .help("How long to wait (2 s longer than OVS_PLUGIN_TIMEOUT)"),
@@ -290,13 +295,11 @@ pub fn command() -> Command {
                 ),
         )
         .subcommand(
-            Command::new(WATCH)
-                .about("Print a picture of the switch, and then every change of it, as lines of JSON")
+            step(WATCH, "Print a picture of the switch, and then every change of it, as lines of JSON")
                 .after_help("Example:\n  ovs-plugin watch | jq -c 'select(.event == \"change\") | .rows[]'"),
         )
         .subcommand(
-            Command::new(COMPLETIONS)
-                .about("Print what makes a shell complete the names of commands and options")
+            step(COMPLETIONS, "Print what makes a shell complete the names of commands and options")
                 .arg(Arg::new("SHELL").required(true).value_parser(shell::SHELLS))
                 .after_help(
                     "Example:\n  ovs-plugin completions bash > /etc/bash_completion.d/ovs-plugin\n  ovs-plugin \
@@ -304,9 +307,8 @@ pub fn command() -> Command {
                 ),
         )
         .subcommand(
-            Command::new(MAN).about("Print the manual page, or write all of them into a directory").arg(
-                Arg::new("DIR").long("output-dir").help("Where to write ovs-plugin.1 and a page for each command"),
-            ),
+            step(MAN, "Print the manual page, or write all of them into a directory")
+                .arg(option("DIR", "output-dir").help("Where to write ovs-plugin.1 and a page for each command")),
         )
         .after_help(format!(
             "On a terminal the answer is printed plainly; in a pipe it is framed for the host agent: 20:::JSON. The \

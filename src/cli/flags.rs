@@ -6,7 +6,7 @@
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches, Command};
-use serde_json::{Map, Number, Value};
+use serde_json::{Map, Value};
 
 use crate::commands::{self, Entry};
 use crate::published;
@@ -35,7 +35,18 @@ enum Kind {
     Pairs,
 }
 
-impl Flag<'_> {
+impl<'a> Flag<'a> {
+    fn of(arguments: &'a Value, name: &'a str, required: bool) -> Self {
+        let property = &arguments["properties"][name];
+        let choices = property["anyOf"].as_array();
+        let schema = choices.and_then(|choices| choices.iter().find(|choice| !has_type(choice, "null")));
+        let schema = schema.unwrap_or(property);
+        let kinds = [("boolean", Kind::Switch), ("array", Kind::List), ("object", Kind::Pairs)];
+        let kind = kinds.into_iter().find(|(name, _)| has_type(schema, name)).map_or(Kind::Value, |(_, kind)| kind);
+        let about = property["description"].as_str().unwrap_or_default();
+        Flag { name, kind, schema, about, default: &property["default"], required }
+    }
+
     fn long(&self) -> String {
         self.name.replace('_', "-")
     }
@@ -55,26 +66,34 @@ impl Flag<'_> {
     /// What was typed, as JSON. It goes as a string to whatever takes one, and is not guessed at.
     fn value(&self, matches: &ArgMatches) -> Result<Option<Value>, clap::Error> {
         let given = |id: &str| matches!(matches.try_get_one::<bool>(id), Ok(Some(true)));
-        Ok(match self.kind {
-            Kind::Switch if given(self.name) => Some(Value::Bool(true)),
-            Kind::Switch => self.opposite().filter(|id| given(id)).map(|_| Value::Bool(false)),
-            Kind::Value => matches.get_one::<String>(self.name).map(|text| scalar(self.schema, text)),
-            Kind::List => matches.get_many::<String>(self.name).map(|texts| {
-                let elements = texts.filter(|text| !text.is_empty()).flat_map(|text| text.split(','));
-                elements.map(|text| scalar(&self.schema["items"], text)).collect()
-            }),
-            Kind::Pairs => {
-                let Some(pairs) = matches.get_many::<(String, String)>(self.name) else { return Ok(None) };
-                let mut object = Map::new();
-                for (key, value) in pairs {
+        if self.kind == Kind::Switch {
+            let value =
+                if given(self.name) { Some(true) } else { self.opposite().filter(|id| given(id)).map(|_| false) };
+            return Ok(value.map(Value::Bool));
+        }
+        let Some(texts) = matches.get_many::<String>(self.name) else { return Ok(None) };
+        let (mut elements, mut members) = (Vec::new(), Map::new());
+        for text in texts {
+            match (self.kind, text.split_once('=')) {
+                (Kind::Pairs, None) => return Err(self.refused(&format!("{text:?} is not KEY=VALUE"))),
+                (Kind::Pairs, Some((key, value))) => {
                     let value = scalar(&self.schema["additionalProperties"], value);
-                    if object.insert(key.clone(), value).is_some() {
-                        return Err(conflict(&format!("--{}: {key:?} is given twice", self.long())));
+                    if members.insert(key.to_owned(), value).is_some() {
+                        return Err(self.refused(&format!("{key:?} is given twice")));
                     }
                 }
-                Some(Value::Object(object))
+                (Kind::List, _) if text.is_empty() => {}
+                (Kind::List, _) => {
+                    elements.extend(text.split(',').map(|text| scalar(&self.schema["items"], text)));
+                }
+                (Kind::Switch | Kind::Value, _) => return Ok(Some(scalar(self.schema, text))),
             }
-        })
+        }
+        Ok(Some(if self.kind == Kind::Pairs { Value::Object(members) } else { Value::Array(elements) }))
+    }
+
+    fn refused(&self, problem: &str) -> clap::Error {
+        clap::Error::raw(ErrorKind::InvalidValue, format!("--{}: {problem}\n", self.long()))
     }
 
     /// How a value of JSON is typed.
@@ -98,10 +117,8 @@ impl Flag<'_> {
 /// A text as what its schema takes: a number only where a string is not taken.
 fn scalar(schema: &Value, text: &str) -> Value {
     let numeric = (has_type(schema, "number") || has_type(schema, "integer")) && !has_type(schema, "string");
-    match serde_json::from_str::<Number>(text) {
-        Ok(number) if numeric => Value::Number(number),
-        _ => Value::String(text.to_owned()),
-    }
+    let number = serde_json::from_str(text).ok().filter(|value: &Value| numeric && value.is_number());
+    number.unwrap_or_else(|| Value::String(text.to_owned()))
 }
 
 fn has_type(schema: &Value, name: &str) -> bool {
@@ -111,30 +128,19 @@ fn has_type(schema: &Value, name: &str) -> bool {
     }
 }
 
-fn conflict(problem: &str) -> clap::Error {
-    clap::Error::raw(ErrorKind::ArgumentConflict, format!("{problem}\n"))
-}
-
 /// The flags for arguments of this schema: first what the command can't do without, last what all commands have.
 fn flags(arguments: &Value) -> Vec<Flag<'_>> {
-    let required: Vec<&str> =
+    let mut names: Vec<&str> =
         arguments["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    let place = |name: &str| required.iter().position(|required| *required == name);
-    let properties = arguments["properties"].as_object().into_iter().flatten();
-    let mut flags: Vec<Flag<'_>> = properties
-        .map(|(name, property)| {
-            let choices = property["anyOf"].as_array();
-            let schema = choices.and_then(|choices| choices.iter().find(|choice| !has_type(choice, "null")));
-            let schema = schema.unwrap_or(property);
-            let kinds = [("boolean", Kind::Switch), ("array", Kind::List), ("object", Kind::Pairs)];
-            let kind = kinds.into_iter().find(|(name, _)| has_type(schema, name)).map_or(Kind::Value, |(_, kind)| kind);
-            let about = property["description"].as_str().unwrap_or_default();
-            Flag { name, kind, schema, about, default: &property["default"], required: place(name).is_some() }
-        })
-        .collect();
-    let common = |name: &str| published::COMMON.iter().any(|(common, ..)| *common == name);
-    flags.sort_by_key(|flag| (place(flag.name).unwrap_or(usize::MAX), common(flag.name)));
-    flags
+    let required = names.len();
+    let common = published::COMMON.iter().map(|(name, ..)| *name);
+    for name in arguments["properties"].as_object().into_iter().flat_map(Map::keys) {
+        if !names.contains(&name.as_str()) && common.clone().all(|common| common != name) {
+            names.push(name);
+        }
+    }
+    names.extend(common);
+    names.into_iter().enumerate().map(|(place, name)| Flag::of(arguments, name, place < required)).collect()
 }
 
 /// Adds a command's flags to what clap knows of it. This makes the schema, so it is left until it is needed.
@@ -166,11 +172,7 @@ fn arg(flag: &Flag<'static>, arg: Arg) -> Arg {
             choices if choices.is_empty() => arg.allow_negative_numbers(true),
             choices => arg.value_parser(PossibleValuesParser::new(choices)),
         },
-        Kind::List => arg.action(ArgAction::Append),
-        Kind::Pairs => arg.action(ArgAction::Append).value_parser(|text: &str| {
-            let pair = text.split_once('=').map(|(key, value)| (key.to_owned(), value.to_owned()));
-            pair.ok_or("there is no = in it")
-        }),
+        Kind::List | Kind::Pairs => arg.action(ArgAction::Append),
     }
 }
 
@@ -222,11 +224,7 @@ pub(super) fn arguments(entry: &Entry, matches: &ArgMatches, json: &str) -> Resu
     let Ok(mut arguments) = commands::read(json) else { return Ok(json.to_owned()) };
     for (flag, value) in typed {
         if arguments.insert(flag.name.to_owned(), value).is_some() {
-            return Err(conflict(&format!(
-                "argument {:?} is given as --{} and in the JSON; expected one of them",
-                flag.name,
-                flag.long()
-            )));
+            return Err(flag.refused(&format!("the JSON has {:?}, too; expected one of them", flag.name)));
         }
     }
     Ok(Value::Object(arguments).to_string())

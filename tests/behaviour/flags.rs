@@ -73,7 +73,7 @@ fn flags_complete_json_and_do_not_contradict_it() {
     switch.unchanged_by(|| {
         usage_error(
             &both(r#"{"master": "br0", "VLAN": 7}"#, &["--vlan", "7"]),
-            &["argument \"vlan\" is given as --vlan and in the JSON"],
+            &["--vlan: the JSON has \"vlan\", too"],
         );
         // The command says what it would say to anybody.
         let unreadable = both("{\"master\"", &["--vlan", "7"]).failed();
@@ -94,9 +94,9 @@ fn wrong_flags_are_told_on_stderr_and_wrong_values_by_the_command() {
         usage_error(&typed(&switch, "vlan-ensure --master br0 --master br0"), &["--master", "multiple times"]);
         usage_error(
             &typed(&switch, "set --table t --record r --values a=1 --values a=2"),
-            &["--values", "\"a\"", "twice"],
+            &["--values: \"a\" is given twice"],
         );
-        usage_error(&typed(&switch, "set --table t --record r --values stp"), &["'stp'", "KEY=VALUE", "no ="]);
+        usage_error(&typed(&switch, "set --table t --record r --values stp"), &["--values: \"stp\" is not KEY=VALUE"]);
         usage_error(
             &typed(&switch, "port-set --port br0 --vlan-mode trunks"),
             &["'trunks'", "native-tagged", "'trunk'"],
