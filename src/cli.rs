@@ -3,6 +3,7 @@
 
 mod counters;
 mod findings;
+pub(crate) mod flags;
 mod graph;
 mod output;
 mod problems;
@@ -27,7 +28,8 @@ use crate::settings::Settings;
 use crate::{commands, published, server, settings, single};
 
 /// Whether the arguments are a person's: they ask for what only people ask for, or the answer goes to a terminal. The
-/// host agent always passes a command's name and a JSON object, and reads the answer from a pipe.
+/// host agent always passes a command's name and a JSON object, and reads the answer from a pipe. JSON never begins with
+/// `--`, so what does is a flag.
 pub fn is_for_people(arguments: &[OsString]) -> bool {
     let is_option = |argument: &OsString| {
         let name = argument.as_encoded_bytes().split(|byte| *byte == b'=').next().unwrap_or_default();
@@ -36,6 +38,7 @@ pub fn is_for_people(arguments: &[OsString]) -> bool {
     match arguments {
         [first, ..] if first == "--version" || first == "-V" => true,
         [first, ..] if first == "help" || STEPS.iter().any(|step| first == step) => true,
+        [_, rest @ ..] if rest.iter().any(|argument| argument.as_encoded_bytes().starts_with(b"--")) => true,
         _ => arguments.iter().any(is_option) || output::is_for_a_terminal(),
     }
 }
@@ -106,7 +109,7 @@ fn command_of_the_registry(name: &str, arguments: &ArgMatches) -> Result<ExitCod
     let word = |name: &str| arguments.get_one::<String>(name).map(String::as_str);
     let entry = commands::find(name).ok_or_else(|| Problem(format!("unknown command: {name}")))?;
     let format = arguments.try_get_one::<String>("FORMAT").ok().flatten().map(|word| Format::of(word));
-    let json = word("JSON").unwrap_or("{}");
+    let json = flags::arguments(entry, arguments, word("JSON").unwrap_or("{}")).unwrap_or_else(|error| error.exit());
     let output = match (word("OUTPUT"), format) {
         (Some(_), Some(_)) => return Err(Problem("--format and --output exclude each other; give one of them".into())),
         (None, Some(_)) => Output::Text,
@@ -116,7 +119,7 @@ fn command_of_the_registry(name: &str, arguments: &ArgMatches) -> Result<ExitCod
         return Ok(crate::agent::run(&[name.into(), json.into()]));
     }
     crate::log::to_stderr();
-    let answer = single::run(entry, json).map_err(|error| Problem(style::printable(&error.to_string())))?;
+    let answer = single::run(entry, &json).map_err(|error| Problem(style::printable(&error.to_string())))?;
     let text = match (output, format) {
         (Output::Json, _) => output::json(&answer),
         (_, Some(format)) => output::formatted(format, &answer),
@@ -187,28 +190,49 @@ fn print(text: &str) {
     let _ = std::io::stdout().write_all(text.as_bytes());
 }
 
+/// Where help lists what all commands have: behind any number of flags of their own.
+const AFTER_FLAGS: usize = 500;
+
+/// A command of the registry with its flags, JSON and examples.
+fn described(command: Command) -> Command {
+    let Some(entry) = commands::find(command.get_name()) else { return command };
+    let (json, answer) = entry.example;
+    let command = flags::add(command, entry)
+        .arg(Arg::new("JSON").help("The arguments, or those that are not given as flags, as one JSON object"))
+        .after_help(format!(
+            "Examples:\n  {}\n  ovs-plugin {name} '{json}'\n  → {answer}\n\n`ovs-plugin schema {name}` prints the \
+             JSON Schema of the arguments and the result.",
+            flags::example(entry),
+            name = entry.name
+        ));
+    match entry.name {
+        "show" => command.arg(
+            Arg::new("FORMAT")
+                .long("format")
+                .value_parser(Format::WORDS)
+                .help("How to draw the switch; dot is for Graphviz, mermaid for Markdown"),
+        ),
+        _ => command,
+    }
+}
+
+// What follows is not inlined, as it would be dozens of times: a few kB of the program.
+
+#[inline(never)]
+fn step(name: &'static str, about: &'static str) -> Command {
+    Command::new(name).about(about)
+}
+
+#[inline(never)]
+fn option(id: &'static str, long: &'static str) -> Arg {
+    Arg::new(id).long(long)
+}
+
 /// The command line as clap sees it, made from the registry.
 pub fn command() -> Command {
     let commands = commands::REGISTRY.iter().map(|entry| {
-        let (arguments, answer) = entry.example;
-        let command = Command::new(entry.name)
-            .about(entry.about)
-            .aliases(entry.aliases)
-            .arg(Arg::new("JSON").help("The arguments, as one JSON object"))
-            .after_help(format!(
-                "Example:\n  ovs-plugin {0} '{arguments}'\n  → {answer}\n\n`ovs-plugin schema {0}` prints the JSON \
-                 Schema of the arguments and the result.",
-                entry.name
-            ));
-        match entry.name {
-            "show" => command.arg(
-                Arg::new("FORMAT")
-                    .long("format")
-                    .value_parser(Format::WORDS)
-                    .help("How to draw the switch; dot is for Graphviz, mermaid for Markdown"),
-            ),
-            _ => command,
-        }
+        // Only the command that is called, or asked about, is described in full.
+        Command::new(entry.name).about(entry.about).aliases(entry.aliases).defer(described)
     });
     Command::new("ovs-plugin")
         .version(env!("CARGO_PKG_VERSION"))
@@ -216,56 +240,51 @@ pub fn command() -> Command {
         .subcommand_required(true)
         .arg_required_else_help(true)
         .arg(
-            Arg::new("OUTPUT")
-                .long("output")
+            option("OUTPUT", "output")
                 .global(true)
+                .display_order(AFTER_FLAGS)
                 .value_parser(Output::WORDS)
                 .help("How to write the answer: framed for the host agent (20:::JSON), as JSON, or for people"),
         )
         .arg(
-            Arg::new("COLOR")
-                .long("color")
+            option("COLOR", "color")
                 .global(true)
+                .display_order(AFTER_FLAGS)
                 .value_parser(output::COLORS)
                 .help("Whether text has colours; auto is on a terminal, unless NO_COLOR is set"),
         )
         .subcommands(commands)
         .subcommand(
-            Command::new(SCHEMA)
-                .about("Print the JSON Schema of a command's arguments and result, or of all commands")
+            step(SCHEMA, "Print the JSON Schema of a command's arguments and result, or of all commands")
                 .arg(Arg::new("COMMAND").help("The command's name")),
         )
         .subcommand(
-            Command::new(MANIFEST)
-                .about("Print what the host agent reads in the container: /.plugin.toml or /.startup.toml")
+            step(MANIFEST, "Print what the host agent reads in the container: /.plugin.toml or /.startup.toml")
                 .arg(Arg::new("WHICH").required(true).value_parser(["plugin", "startup"])),
         )
-        .subcommand(Command::new(INIT).about("Make the container's state usable: directories, database, leftovers"))
-        .subcommand(Command::new(WAIT_READY).about("Return when the database and ovs-vswitchd answer").arg(
-            Arg::new("SECONDS").long("timeout").value_parser(clap::value_parser!(f64)).help("How long to wait (10)"),
-        ))
+        .subcommand(step(INIT, "Make the container's state usable: directories, database, leftovers"))
         .subcommand(
-            Command::new(VSWITCHD)
-                .about("Run ovs-vswitchd so that its restart does not cut traffic")
+            step(WAIT_READY, "Return when the database and ovs-vswitchd answer")
+                .arg(option("SECONDS", "timeout").value_parser(clap::value_parser!(f64)).help("How long to wait (10)")),
+        )
+        .subcommand(
+            step(VSWITCHD, "Run ovs-vswitchd so that its restart does not cut traffic")
                 .arg(Arg::new("PROGRAM").required(true).num_args(1..).trailing_var_arg(true).allow_hyphen_values(true)),
         )
-        .subcommand(Command::new(START).about("Be PID 1 of the container: start everything, and keep it running"))
+        .subcommand(step(START, "Be PID 1 of the container: start everything, and keep it running"))
         .subcommand(server::options::command(SERVE))
         .subcommand(
-            Command::new(CALL)
-                .about("Call a method of ovs-plugin serve, and print its result")
+            step(CALL, "Call a method of ovs-plugin serve, and print its result")
                 .arg(Arg::new("METHOD").required(true).help("Like vlan-ensure, ovs.vlan-ensure or rpc.discover"))
                 .arg(Arg::new("JSON").help("The arguments, as one JSON object"))
                 .arg(
-                    Arg::new("socket")
-                        .long("socket")
+                    option("socket", "socket")
                         .value_name("PATH")
                         .value_parser(clap::value_parser!(PathBuf))
                         .help(format!("The server's socket ({})", server::options::default_socket().display())),
                 )
                 .arg(
-                    Arg::new("timeout")
-                        .long("timeout")
+                    option("timeout", "timeout")
                         .value_name("SECONDS")
                         .value_parser(server::options::seconds_above_0)
                         .help("How long to wait (2 s longer than OVS_PLUGIN_TIMEOUT)"),
@@ -276,13 +295,11 @@ pub fn command() -> Command {
                 ),
         )
         .subcommand(
-            Command::new(WATCH)
-                .about("Print a picture of the switch, and then every change of it, as lines of JSON")
+            step(WATCH, "Print a picture of the switch, and then every change of it, as lines of JSON")
                 .after_help("Example:\n  ovs-plugin watch | jq -c 'select(.event == \"change\") | .rows[]'"),
         )
         .subcommand(
-            Command::new(COMPLETIONS)
-                .about("Print what makes a shell complete the names of commands and options")
+            step(COMPLETIONS, "Print what makes a shell complete the names of commands and options")
                 .arg(Arg::new("SHELL").required(true).value_parser(shell::SHELLS))
                 .after_help(
                     "Example:\n  ovs-plugin completions bash > /etc/bash_completion.d/ovs-plugin\n  ovs-plugin \
@@ -290,9 +307,8 @@ pub fn command() -> Command {
                 ),
         )
         .subcommand(
-            Command::new(MAN).about("Print the manual page, or write all of them into a directory").arg(
-                Arg::new("DIR").long("output-dir").help("Where to write ovs-plugin.1 and a page for each command"),
-            ),
+            step(MAN, "Print the manual page, or write all of them into a directory")
+                .arg(option("DIR", "output-dir").help("Where to write ovs-plugin.1 and a page for each command")),
         )
         .after_help(format!(
             "On a terminal the answer is printed plainly; in a pipe it is framed for the host agent: 20:::JSON. The \
@@ -300,8 +316,9 @@ pub fn command() -> Command {
              Examples:\n  \
              ovs-plugin show\n  \
              ovs-plugin doctor\n  \
+             ovs-plugin vlan-ensure --master backplane --vlan 2313 --name vxbackend\n  \
              ovs-plugin vlan-ensure '{{\"master\": \"backplane\", \"vlan\": 2313, \"name\": \"vxbackend\"}}'\n  \
-             ovs-plugin --output json port-list '{{\"bridge\": \"backplane\"}}'\n\n\
+             ovs-plugin --output json port-list --bridge backplane\n\n\
              Environment:\n  {}  the database: unix:PATH or tcp:IP[:PORT], comma separated\n  \
              {}  seconds for one command (8)\n  {}  datapath type of new bridges\n  \
              {}  what is logged to stderr (warn)",

@@ -6,6 +6,7 @@ use std::fmt::Write;
 
 use serde_json::{Map, Value, json};
 
+use crate::cli::flags;
 use crate::commands::{Entry, REGISTRY};
 use crate::error::NUMBERS;
 use crate::vswitch::{doctor, tables};
@@ -24,14 +25,21 @@ pub fn files() -> Vec<(String, String)> {
 
 /// The JSON Schema of one command: an object with its arguments and its result.
 pub fn schema(entry: &Entry) -> Value {
-    let mut arguments = (entry.arguments_schema)().to_value();
     let mut result = (entry.answer_schema)().to_value();
-    for part in [&mut arguments, &mut result] {
-        if let Some(members) = part.as_object_mut() {
-            members.remove("$schema");
-            members.remove("title");
-        }
-    }
+    without_heading(&mut result);
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": format!("ovs.{}", entry.name),
+        "description": entry.about,
+        "type": "object",
+        "properties": {"arguments": arguments(entry), "result": result},
+    })
+}
+
+/// The JSON Schema of a command's arguments, with those of every command.
+pub(crate) fn arguments(entry: &Entry) -> Value {
+    let mut arguments = (entry.arguments_schema)().to_value();
+    without_heading(&mut arguments);
     let properties = arguments.as_object_mut().map(|members| members.entry("properties").or_insert(json!({})));
     if let Some(Value::Object(properties)) = properties {
         for (name, default, about) in COMMON {
@@ -39,13 +47,15 @@ pub fn schema(entry: &Entry) -> Value {
             properties.insert((*name).to_owned(), common);
         }
     }
-    json!({
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": format!("ovs.{}", entry.name),
-        "description": entry.about,
-        "type": "object",
-        "properties": {"arguments": arguments, "result": result},
-    })
+    arguments
+}
+
+/// Part of a document, and none by itself.
+fn without_heading(schema: &mut Value) {
+    if let Some(members) = schema.as_object_mut() {
+        members.remove("$schema");
+        members.remove("title");
+    }
 }
 
 /// The OpenRPC document (spec.open-rpc.org) of `ovs-plugin serve`: every command as a method, which `rpc.discover`
@@ -151,7 +161,7 @@ fn method(entry: &Entry, name: &str) -> Value {
 }
 
 /// The arguments that every command has.
-const COMMON: &[(&str, bool, &str)] = &[
+pub(crate) const COMMON: &[(&str, bool, &str)] = &[
     ("dry_run", false, "Answer with the changes that would be made, as a report, and change nothing."),
     ("report", false, "Answer with a report in place of the bare result."),
     (
@@ -247,6 +257,9 @@ fn chapter(entry: &Entry) -> String {
     }
     let (arguments, answer) = entry.example;
     let _ = writeln!(chapter, "\n\n```\n$ ovs-plugin {} '{arguments}'\n{answer}\n```", entry.name);
+    if arguments != "{}" {
+        let _ = writeln!(chapter, "\nWith flags: `{}`", flags::example(entry));
+    }
     if !entry.errors.is_empty() {
         chapter.push_str("\n| error code | for example |\n|---|---|\n");
         for (code, text) in entry.errors {
@@ -256,7 +269,8 @@ fn chapter(entry: &Entry) -> String {
     chapter
 }
 
-fn one_line(text: &str) -> String {
+/// A text without its line ends.
+pub(crate) fn one_line(text: &str) -> String {
     text.replace('\n', " ")
 }
 
@@ -341,12 +355,26 @@ const INTRODUCTION: &str = "\
 # The commands
 
 Each command takes one JSON object and answers one JSON value. The host agent calls them as `ovs.NAME`, a shell as
-`ovs-plugin NAME 'JSON'`. Answers are framed for the host agent: `20:::`, the JSON, an empty line, `:::`; the exit status
-is 0, or 1 for an error, whose text is then the JSON value. The JSON Schemas of all of this are in `schemas/`, and
-`ovs-plugin schema [NAME]` prints them.
+`ovs-plugin NAME 'JSON'` or `ovs-plugin NAME --FLAG …`. Answers are framed for the host agent: `20:::`, the JSON, an empty
+line, `:::`; the exit status is 0, or 1 for an error, whose text is then the JSON value. The JSON Schemas of all of this are
+in `schemas/`, and `ovs-plugin schema [NAME]` prints them.
 
 Keys match without regard to case, of repeated keys the last counts, unknown keys are ignored, and `null` counts as
 absent. Numbers may also come as strings of digits, and option values as numbers or booleans.
+
+At a shell each argument is also a flag: its name with `-` for `_`, so `vlan_mode` is `--vlan-mode`.
+
+| argument | flag |
+|---|---|
+| string, number | `--vlan 2313` or `--vlan=2313` |
+| one of a few words | `--mode active-backup`; another word is refused with the words that there are |
+| boolean | `--lacp` for true; where false is not the default, `--no-verify` for false |
+| list | `--links eth0,eth1` or `--links eth0 --links eth1`; `--trunks ''` for an empty one |
+| object | `--values mtu_request=9000 --values external_ids:rack=7`; the value begins after the first `=` |
+
+Flags and JSON may stand together, but not for one argument. The answer is written as for any other call: plainly on a
+terminal, framed in a pipe, or as `--output` says. Flags that there are not, that lack a value or contradict each other are
+told on stderr, with the exit status 2.
 
 Every change of a command is one transaction: it happens whole or not at all. A command that changes the database waits
 until `ovs-vswitchd` has applied the change (`cur_cfg` of ovs-vswitchd.conf.db(5)), within the deadline that

@@ -19,7 +19,10 @@ pub(super) fn completions(shell: &str) {
         "fish" => generate(Fish, &mut command, "ovs-plugin", &mut script),
         _ => generate(Bash, &mut command, "ovs-plugin", &mut script),
     }
-    output::print(&String::from_utf8_lossy(&script), Some("never"));
+    // In bash, nothing behind a command is completed when the program has a hyphen: the name of its function is taken for
+    // that of a command in one of two places (https://github.com/clap-rs/clap/issues/6421).
+    let script = String::from_utf8_lossy(&script).replace("ovs__subcmd__plugin__", "ovs__plugin__");
+    output::print(&script, Some("never"));
 }
 
 /// Prints the manual page of the program, or writes it and one page for each command into a directory.

@@ -34,7 +34,7 @@ use std::pin::Pin;
 use schemars::{JsonSchema, Schema, schema_for};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::error::Error;
 use crate::vswitch::run::{self, Body, Mode, Working};
@@ -145,6 +145,11 @@ impl Entry {
 /// The command of this name. Names are exact, as they were for the original.
 pub fn find(name: &str) -> Option<&'static Entry> {
     REGISTRY.iter().find(|entry| entry.name == name || entry.aliases.contains(&name))
+}
+
+/// Reads arguments as every command reads them: keys in lower case, no nulls.
+pub fn read(json: &str) -> Result<Map<String, Value>, Error> {
+    arguments::parse(json)
 }
 
 /// The longest text that a transaction leaves in the database's log.

@@ -16,7 +16,7 @@ pub(super) struct Set {
     table: Name,
     /// The row: a name, a UUID or the beginning of one, or `.` for the only row of the table.
     record: Name,
-    /// The columns, as `{"COLUMN[:KEY]": VALUE}`.
+    /// The new values, by `COLUMN[:KEY]`.
     #[serde(default)]
     values: Option<Options>,
     /// Another name for `values`, from the manual of the original.

@@ -14,6 +14,7 @@ mod container_ports;
 mod deadlines;
 mod doctor;
 mod dry_runs;
+mod flags;
 mod golden;
 mod harness;
 mod more_commands;

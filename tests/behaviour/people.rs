@@ -203,24 +203,61 @@ fn help_has_examples_and_knows_every_command() {
     assert!(typo.stderr.contains("vlan-ensure"), "{typo:?}");
 }
 
+/// Each prints what its shell makes of `ovs-plugin vlan-ensure --m`, and of the beginning of a command's name. $1 is the
+/// file with the completions, in a directory of its own.
+const BASH: &str = r#"
+source "$1"
+complete_last() { COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _ovs__plugin ovs-plugin "${!#}" "${@: -2:1}"; }
+complete_last ovs-plugin vlan-e; echo "${COMPREPLY[@]}"
+complete_last ovs-plugin vlan-ensure --m; echo "${COMPREPLY[@]}"
+complete_last ovs-plugin bond-add --mode balance-; echo "${COMPREPLY[@]}"
+"#;
+/// zsh only completes on a terminal. There, the program is a function that prints its arguments.
+const ZSH: &str = r#"
+zsh -n "$1" || exit
+zmodload zsh/zpty
+zpty shell zsh -f -i
+zpty -w shell "fpath=(${1:h} \$fpath); autoload -Uz compinit; compinit -D -u; ovs-plugin() { print -r -- \"<\$*>\" }"
+for line in vlan-e 'vlan-ensure --m' 'bond-add --mode balance-t'; do
+    zpty -w -n shell "ovs-plugin $line"$'\t\n'
+    zpty -r -m shell seen '*<[^$]*>*'
+    seen=${seen##*<}
+    print -r -- ${${seen%%>*}% }
+done
+zpty -d shell
+"#;
+const FISH: &str = r#"
+source $argv[1]
+for line in vlan-e 'vlan-ensure --m' 'bond-add --mode balance-'
+    echo (complete -C "ovs-plugin $line" | string split -f 1 \t)
+end
+"#;
+
 #[test]
-fn completions_know_every_command_and_are_read_by_their_shell() {
-    let directory = scratch_directory();
-    for (shell, check) in [("bash", Some("bash")), ("zsh", None), ("fish", None)] {
+fn completions_know_every_command_and_its_flags_and_are_read_by_their_shell() {
+    let modes = "balance-slb balance-tcp";
+    for (shell, options, script, expected) in [
+        ("bash", &["--norc"][..], BASH, ["vlan-ensure", "--master", modes]),
+        ("zsh", &["-f"], ZSH, ["vlan-ensure", "vlan-ensure --master", "bond-add --mode balance-tcp"]),
+        ("fish", &["--no-config"], FISH, ["vlan-ensure", "--master", modes]),
+    ] {
         let answer = Call::alone().arg("completions").arg(shell).run();
         assert_eq!(answer.exit, Some(0), "{answer:?}");
         for entry in ovs_plugin::commands::REGISTRY {
             assert!(answer.stdout.contains(entry.name), "{shell}: {}", entry.name);
         }
-        let Some(check) = check else { continue };
-        let file = directory.join(shell);
+        let directory = scratch_directory();
+        let (file, script_file) = (directory.join("_ovs-plugin"), directory.join("script"));
         std::fs::write(&file, &answer.stdout).unwrap();
-        let complete = r#"source "$1"; COMP_WORDS=(ovs-plugin vlan-e); COMP_CWORD=1; _ovs__plugin ovs-plugin vlan-e ovs-plugin
-            echo "${COMPREPLY[@]}""#;
-        let output = run_to_end(Command::new(check).args(["-c", complete, "bash"]).arg(&file));
-        assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "vlan-ensure", "{output:?}");
+        std::fs::write(&script_file, script).unwrap();
+        // A shell that waits for more on its terminal does so for ever.
+        let mut command = Command::new("timeout");
+        command.args(["30", shell]).args(options).arg(&script_file).arg(&file).env("HOME", &directory);
+        let output = run_to_end(&mut command);
+        let lines = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(lines.lines().collect::<Vec<_>>(), expected, "{shell}: {output:?}");
+        std::fs::remove_dir_all(directory).unwrap();
     }
-    std::fs::remove_dir_all(directory).unwrap();
     let wrong = Call::alone().arg("completions").arg("tcsh").run();
     assert!(wrong.exit == Some(2) && wrong.stderr.contains("fish"), "{wrong:?}");
 }
@@ -235,7 +272,7 @@ fn there_is_a_manual_page_for_the_program_and_for_each_command() {
     assert!(main.contains(".TH ovs-plugin 1") && main.contains("OVS_PLUGIN_DB"), "{main}");
     for entry in ovs_plugin::commands::REGISTRY {
         let page = page(&format!("ovs-plugin-{}.1", entry.name));
-        assert!(page.contains(".SH SYNOPSIS"), "{page}");
+        assert!(page.contains(".SH SYNOPSIS") && page.contains("\\-\\-dry\\-run"), "{page}");
     }
     let printed = Call::alone().arg("man").run();
     assert!(printed.stdout.contains(".TH ovs-plugin 1"), "{printed:?}");
