@@ -12,6 +12,7 @@ use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::links::Links;
 use crate::ovsdb::operation::Row as Columns;
+use crate::ovsdb::remote;
 use crate::ovsdb::schema::DatabaseSchema;
 use crate::ovsdb::transaction::{OperationResult, Transaction};
 use crate::ovsdb::value::Value;
@@ -208,10 +209,7 @@ async fn connect(remotes: &[Remote], deadline: &Deadline) -> Result<Connection, 
         for remote in remotes {
             match deadline.limit(Connection::open(remote)).await {
                 Ok(Ok(connection)) => return Ok(connection),
-                // Waiting does not give us rights.
-                Ok(Err(error)) if error.kind() == std::io::ErrorKind::PermissionDenied => {
-                    return Err(not_connected(error.to_string()));
-                }
+                Ok(Err(error)) if remote::is_final(&error) => return Err(not_connected(error.to_string())),
                 Ok(Err(error)) => {
                     debug!(%remote, %error, "not connected");
                     last = error.to_string();
