@@ -14,12 +14,12 @@ use tokio::net::{TcpListener, UnixListener};
 use super::access::Peers;
 use crate::container::Problem;
 
-/// An address to listen on.
+/// Where a server listens, and a client finds it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Address {
     /// `unix:PATH`.
     Unix(PathBuf),
-    /// `tcp:IP:PORT`; port 0 is any that is free.
+    /// `tcp:IP:PORT`; to listen on port 0 is to listen on any that is free.
     Tcp(SocketAddr),
 }
 
