@@ -78,7 +78,7 @@ impl Route {
             None => None,
         };
         let authorization = match token_file {
-            Some(path) if tls.is_none() && !address.ip().to_canonical().is_loopback() => {
+            Some(path) if tls.is_none() && Address::Tcp(address).leaves_the_machine() => {
                 return Err(Problem(format!(
                     "--token-file {}: on the way to tcp:{address} anybody could read it; expected --tls-ca as well, or an \
                      address of this machine",

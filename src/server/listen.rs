@@ -23,6 +23,13 @@ pub enum Address {
     Tcp(SocketAddr),
 }
 
+impl Address {
+    /// Whether what is sent there, or received, may cross a network.
+    pub fn leaves_the_machine(&self) -> bool {
+        matches!(self, Address::Tcp(address) if !address.ip().to_canonical().is_loopback())
+    }
+}
+
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -269,3 +269,18 @@ fn tcp_answers_those_who_have_the_token() {
     assert_eq!((status, text.as_str()), (200, r#"{"jsonrpc":"2.0","id":1,"result":null}"#));
     assert_eq!(over_tcp("/healthz", Some("Authorization: Bearer 0123456789abcdef")).0, 200);
 }
+
+#[test]
+fn a_token_that_crosses_a_network_in_the_clear_is_warned_of() {
+    let switch = Switch::new();
+    let file = switch.directory().join("token");
+    fs::write(&file, "0123456789abcdef\n").unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    let unix = format!("unix:{}/ovs-plugin.sock", switch.directory().display());
+    let words = ["--listen", &unix, "--listen", "tcp:0.0.0.0:0", "--listen", "tcp:[::1]:0", "--token-file"];
+    let server = Server::on(switch, &[&words[..], &[file.to_str().unwrap()]].concat(), &[]);
+    assert!(wait_until(LIMIT, || server.said().contains("listening on tcp:[::1]:")));
+    let said = server.said();
+    let warnings: Vec<&str> = said.lines().filter(|line| line.contains("in the clear")).collect();
+    assert!(matches!(warnings.as_slice(), [one] if one.contains("tcp:0.0.0.0:0 can be reached")), "{said}");
+}
