@@ -81,19 +81,25 @@ impl Hub {
         })
     }
 
-    /// Waits until the deadline, or until it is known that there will be no connection: when the system forbids it, as
-    /// in a single command. It has to do so from now on, as rights may have been given since it was last tried.
+    /// Waits until the deadline, or until it is known that there will be no connection.
     async fn limit<T>(&self, deadline: &Deadline, work: impl Future<Output = T>) -> Result<Result<T, Expired>, Error> {
-        let mut state = self.replica.state();
-        let before = state.borrow().rounds;
-        let forbidden = async {
-            let told = state.wait_for(|state| state.forbidden && state.rounds > before).await;
-            told.map(|state| state.error.clone().unwrap_or_default())
-        };
         tokio::select! {
             biased;
             done = deadline.limit(work) => Ok(done),
-            Ok(cause) = forbidden => Err(Error::NotConnected { remotes: self.remotes.clone(), cause }),
+            error = self.forbidden() => Err(error),
+        }
+    }
+
+    /// Returns when the system forbids connecting, with the error that a single command then ends with. It has to do so
+    /// from now on, as rights may have been given since it was last tried.
+    pub async fn forbidden(&self) -> Error {
+        let mut state = self.replica.state();
+        let before = state.borrow().rounds;
+        let told = state.wait_for(|state| state.forbidden && state.rounds > before).await;
+        let cause = told.map(|state| state.error.clone().unwrap_or_default());
+        match cause {
+            Ok(cause) => Error::NotConnected { remotes: self.remotes.clone(), cause },
+            Err(_) => std::future::pending().await,
         }
     }
 

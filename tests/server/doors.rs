@@ -133,6 +133,19 @@ fn a_server_that_may_not_open_the_database_says_so_at_once_and_goes_on_when_it_m
 }
 
 #[test]
+fn who_watches_and_may_not_open_the_database_is_told_so() {
+    if !is_root() {
+        return skipped("only root can become another user");
+    }
+    let switch = Switch::new();
+    let mut command = crate::serving::program_of_user(&switch, USER, &["--regid", GROUP, "--clear-groups"]);
+    command.arg("watch");
+    let told = Call::of(command).run();
+    assert_eq!((told.exit, told.stdout.as_str()), (Some(1), ""));
+    assert!(told.stderr.contains("Permission denied (os error 13); nothing was changed"), "{told:?}");
+}
+
+#[test]
 fn a_database_that_is_away_is_waited_for_beside_one_that_may_not_be_opened() {
     if !is_root() {
         return skipped("only root can become another user");

@@ -212,12 +212,18 @@ pub fn command_of_user(
     fs::create_dir_all(&directory).unwrap();
     std::os::unix::fs::chown(&directory, Some(user.parse().unwrap()), None).unwrap();
     let socket = directory.join("ovs-plugin.sock");
+    let mut command = program_of_user(switch, user, groups);
+    command.args(["serve", "--listen"]).arg(format!("unix:{}", socket.display())).args(arguments);
+    (with_settings(command, switch, variables), socket)
+}
+
+/// The program as an ordinary user executes it, without arguments so far.
+pub fn program_of_user(switch: &Switch, user: &str, groups: &[&str]) -> Command {
     let mut command = switch.tool("sh");
     // Opened by root, executed by the user.
     command.args(["-c", r#"exec 9<"$0"; exec setpriv --pdeathsig KILL "$@""#, BINARY, "--reuid", user]).args(groups);
-    command.args(["--", "/proc/self/fd/9", "serve", "--listen"]).arg(format!("unix:{}", socket.display()));
-    command.args(arguments);
-    (with_settings(command, switch, variables), socket)
+    command.args(["--", "/proc/self/fd/9"]).env("OVS_PLUGIN_DB", switch.remote());
+    command
 }
 
 fn with_settings(mut command: Command, switch: &Switch, variables: &[(&str, &str)]) -> Command {
