@@ -1,6 +1,7 @@
 //! What a person types, apart from the commands themselves: help, version, schemas, and the steps of the
 //! container.
 
+mod call;
 mod counters;
 mod findings;
 pub(crate) mod flags;
@@ -14,15 +15,12 @@ mod watch;
 
 use std::ffi::OsString;
 use std::io::Write;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Arg, ArgMatches, Command};
 use output::{Format, Output};
-use serde_json::value::RawValue;
 
-use crate::client::Client;
 use crate::container::{self, Paths, Problem, manifest};
 use crate::settings::Settings;
 use crate::{commands, published, server, settings, single};
@@ -88,7 +86,7 @@ pub fn run() -> ExitCode {
         }
         Some((START, _)) => in_runtime(async |_| container::supervisor::run(&Paths::from_env()).await),
         Some((SERVE, arguments)) => serve(arguments),
-        Some((CALL, arguments)) => call(arguments),
+        Some((CALL, arguments)) => call::run(arguments),
         Some((WATCH, _)) => in_runtime(watch::run).map(|()| ExitCode::SUCCESS),
         Some((COMPLETIONS, arguments)) => {
             shell::completions(&text(arguments, "SHELL").unwrap_or_default());
@@ -136,28 +134,6 @@ fn serve(arguments: &ArgMatches) -> Result<ExitCode, Problem> {
     crate::log::of_a_server();
     let options = server::Options::read(arguments)?;
     in_runtime(async |settings| server::run(settings, options).await).map(|()| ExitCode::SUCCESS)
-}
-
-/// How much longer a caller waits than the server, which knows better what to say when the time is up.
-const CALL_PATIENCE: Duration = Duration::from_secs(2);
-
-fn call(arguments: &ArgMatches) -> Result<ExitCode, Problem> {
-    let text = |name: &str| arguments.get_one::<String>(name).map(String::as_str);
-    let method = text("METHOD").unwrap_or_default();
-    let method = if method.contains('.') { method.to_owned() } else { format!("{}{method}", server::methods::PREFIX) };
-    let json: &RawValue = serde_json::from_str(text("JSON").unwrap_or("{}"))
-        .map_err(|error| Problem(format!("JSON: {error}; expected one object, like {{\"bridge\": \"backplane\"}}")))?;
-    let socket = arguments.get_one::<PathBuf>("socket").cloned().unwrap_or_else(server::options::default_socket);
-    let limit = arguments.get_one::<Duration>("timeout").copied();
-    let called = in_runtime(async |settings| {
-        let client = Client::new(socket, limit.unwrap_or(settings.timeout + CALL_PATIENCE));
-        Ok(client.call::<Box<RawValue>>(&method, json).await)
-    })?;
-    match called {
-        Ok(result) => print(&format!("{result}\n")),
-        Err(error) => return Err(Problem(error.to_string())),
-    }
-    Ok(ExitCode::SUCCESS)
 }
 
 fn in_runtime<T>(work: impl AsyncFnOnce(Settings) -> Result<T, Problem>) -> Result<T, Problem> {
@@ -273,27 +249,7 @@ pub fn command() -> Command {
         )
         .subcommand(step(START, "Be PID 1 of the container: start everything, and keep it running"))
         .subcommand(server::options::command(SERVE))
-        .subcommand(
-            step(CALL, "Call a method of ovs-plugin serve, and print its result")
-                .arg(Arg::new("METHOD").required(true).help("Like vlan-ensure, ovs.vlan-ensure or rpc.discover"))
-                .arg(Arg::new("JSON").help("The arguments, as one JSON object"))
-                .arg(
-                    option("socket", "socket")
-                        .value_name("PATH")
-                        .value_parser(clap::value_parser!(PathBuf))
-                        .help(format!("The server's socket ({})", server::options::default_socket().display())),
-                )
-                .arg(
-                    option("timeout", "timeout")
-                        .value_name("SECONDS")
-                        .value_parser(server::options::seconds_above_0)
-                        .help("How long to wait (2 s longer than OVS_PLUGIN_TIMEOUT)"),
-                )
-                .after_help(
-                    "Example:\n  ovs-plugin call vlan-ensure '{\"master\": \"backplane\", \"vlan\": 2313}'\n\n\
-                     An error is printed to stderr; the exit status is then 1.",
-                ),
-        )
+        .subcommand(call::command(CALL))
         .subcommand(
             step(WATCH, "Print a picture of the switch, and then every change of it, as lines of JSON")
                 .after_help("Example:\n  ovs-plugin watch | jq -c 'select(.event == \"change\") | .rows[]'"),

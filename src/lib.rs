@@ -11,6 +11,7 @@
 //! - [`container`] is what happens around the daemons in the *ovs* container.
 //! - [`published`] makes the schemas and the manual from the registry.
 //! - [`single`] runs one command in a process of its own, over [`one_shot`], the runtime for that.
+//! - [`credentials`] are the tokens, certificates and keys of servers and clients.
 //! - [`settings`], [`deadline`], [`error`] and [`log`] are what all of them share.
 //!
 //! Doors depend on commands, commands on vswitch and links, vswitch on ovsdb; never the other way.
@@ -20,6 +21,7 @@ pub mod cli;
 pub mod client;
 pub mod commands;
 pub mod container;
+pub mod credentials;
 pub mod deadline;
 pub mod error;
 pub mod links;

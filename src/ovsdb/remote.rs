@@ -79,6 +79,11 @@ impl fmt::Display for Remote {
     }
 }
 
+/// Whether connecting fails for a reason that does not pass by itself: waiting does not give us rights.
+pub(crate) fn is_final(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::PermissionDenied
+}
+
 /// The two halves of a connected stream, whatever it runs over.
 pub(super) type Halves = (Box<dyn AsyncRead + Send + Unpin>, Box<dyn AsyncWrite + Send + Unpin>);
 

@@ -16,7 +16,7 @@ use jsonrpsee::core::middleware::RpcServiceBuilder;
 use jsonrpsee::server::{
     BatchRequestConfig, HttpBody, Methods, PingConfig, ServerBuilder, ServerConfig, StopHandle, TowerServiceBuilder, ws,
 };
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_io_timeout::TimeoutStream;
@@ -24,7 +24,7 @@ use tower::Service;
 use tower::layer::util::{Identity, Stack};
 use tracing::{debug, warn};
 
-use super::access::{Access, Refusal, Token};
+use super::access::{Access, Refusal};
 use super::calls::Calls;
 use super::listen::Listener;
 use super::methods::{self, DispatchLayer};
@@ -32,11 +32,15 @@ use super::metrics::{self, Metrics};
 use super::options::{Limits, Options};
 use super::tls::Tls;
 use crate::container::Problem;
+use crate::credentials::Token;
 
 /// So many connections above the limit are told why they are refused; still further ones are just closed.
 const REFUSALS: usize = 16;
 /// When files run out, accepting pauses so long.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Who is refused has so long to read why.
+const PARTING: Duration = Duration::from_secs(1);
 
 type Rpc = TowerServiceBuilder<Stack<DispatchLayer, Identity>, Identity>;
 
@@ -151,9 +155,10 @@ impl Doors {
         tokio::spawn(async move {
             match tokio::time::timeout(self.limits.idle, tls.accept(stream)).await {
                 Ok(Ok(stream)) => self.serve(stream, access, place).await,
-                Ok(Err(error)) => {
+                Ok(Err((error, stream))) => {
                     self.metrics.count_connection("refused");
                     warn!(%error, "a connection is refused: TLS fails");
+                    part_with(stream).await;
                 }
                 Err(_) => debug!("a connection ended: nobody began TLS"),
             }
@@ -335,6 +340,19 @@ impl Refusal {
             Refusal::Full(limit) => format!("there are {limit} connections already"),
         }
     }
+}
+
+/// Ends a connection so that the other end can read why. It may have sent a request already, and the kernel answers what
+/// nobody has read with a reset, at which others forget what they have not read yet (RFC 9112 section 9.6).
+async fn part_with(mut stream: TcpStream) {
+    let rest = async {
+        stream.shutdown().await?;
+        let mut buffer = [0; 1024];
+        while stream.read(&mut buffer).await? > 0 {}
+        Ok::<_, std::io::Error>(())
+    };
+    // Whatever comes of it, the connection ends.
+    let _ = tokio::time::timeout(PARTING, rest).await;
 }
 
 /// To notifications jsonrpsee answers `null`. JSON-RPC 2.0 (section 4.1) wants them to have no answer, and no other one

@@ -14,13 +14,20 @@ use tokio::net::{TcpListener, UnixListener};
 use super::access::Peers;
 use crate::container::Problem;
 
-/// An address to listen on.
+/// Where a server listens, and a client finds it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Address {
     /// `unix:PATH`.
     Unix(PathBuf),
-    /// `tcp:IP:PORT`; port 0 is any that is free.
+    /// `tcp:IP:PORT`; to listen on port 0 is to listen on any that is free.
     Tcp(SocketAddr),
+}
+
+impl Address {
+    /// Whether what is sent there, or received, may cross a network.
+    pub fn leaves_the_machine(&self) -> bool {
+        matches!(self, Address::Tcp(address) if !address.ip().to_canonical().is_loopback())
+    }
 }
 
 impl fmt::Display for Address {

@@ -55,6 +55,11 @@ pub async fn run(settings: Settings, options: Options) -> Result<(), Problem> {
     for address in &options.listen {
         let listener = Listener::bind(address, options.allow_group)?;
         info!("listening on {}", listener.address());
+        if options.tls.is_none() && address.leaves_the_machine() {
+            warn!(
+                "{address} can be reached from other machines, and the token is sent in the clear: expected --tls-cert"
+            );
+        }
         listeners.push(listener);
     }
     let accepting: Vec<_> =

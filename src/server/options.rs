@@ -7,10 +7,10 @@ use std::time::Duration;
 use clap::builder::RangedI64ValueParser;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
-use super::access::Token;
 use super::listen::Address;
 use super::tls::Tls;
 use crate::container::Problem;
+use crate::credentials::Token;
 use crate::settings;
 
 /// The name of the socket in the run directory.

@@ -68,15 +68,39 @@ impl Hub {
 
     /// The connection that everybody uses.
     pub(super) async fn connection(&self, deadline: &Deadline) -> Result<Arc<Connection>, Error> {
-        deadline.limit(self.replica.connection()).await.map_err(|expired| self.not_connected(expired))
+        let connection = self.limit(deadline, self.replica.connection()).await?;
+        connection.map_err(|expired| self.not_connected(expired))
     }
 
     /// Returns once everything that was committed before the call can be read.
     pub(super) async fn barrier(&self, deadline: &Deadline) -> Result<(), Error> {
-        deadline.limit(self.replica.barrier()).await.map_err(|expired| match self.is_current() {
+        let passed = self.limit(deadline, self.replica.barrier()).await?;
+        passed.map_err(|expired| match self.is_current() {
             true => Error::expired_before_commit(expired, "waiting for the database to answer"),
             false => self.not_connected(expired),
         })
+    }
+
+    /// Waits until the deadline, or until it is known that there will be no connection.
+    async fn limit<T>(&self, deadline: &Deadline, work: impl Future<Output = T>) -> Result<Result<T, Expired>, Error> {
+        tokio::select! {
+            biased;
+            done = deadline.limit(work) => Ok(done),
+            error = self.forbidden() => Err(error),
+        }
+    }
+
+    /// Returns when the system forbids connecting, with the error that a single command then ends with. It has to do so
+    /// from now on, as rights may have been given since it was last tried.
+    pub async fn forbidden(&self) -> Error {
+        let mut state = self.replica.state();
+        let before = state.borrow().rounds;
+        let told = state.wait_for(|state| state.forbidden && state.rounds > before).await;
+        let cause = told.map(|state| state.error.clone().unwrap_or_default());
+        match cause {
+            Ok(cause) => Error::NotConnected { remotes: self.remotes.clone(), cause },
+            Err(_) => std::future::pending().await,
+        }
     }
 
     fn is_current(&self) -> bool {
@@ -131,9 +155,9 @@ impl Hub {
     /// matters is what the replica says once there is a new one.
     pub(super) async fn applied(&self, target: i64, deadline: &Deadline) -> Result<(), Error> {
         let mut cur_cfg = self.cur_cfg.clone();
-        let applied = deadline.limit(cur_cfg.wait_for(|reached| *reached >= target)).await;
-        match applied {
-            Ok(Ok(_)) => Ok(()),
+        let reached = async { cur_cfg.wait_for(|reached| *reached >= target).await.map(drop) };
+        match self.limit(deadline, reached).await.map_err(Error::after_commit)? {
+            Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(Error::NotApplied { cause: "the replica is gone".into() }),
             Err(expired) if self.is_current() => Err(Error::NotApplied { cause: expired.to_string() }),
             Err(expired) => Err(Error::after_commit(self.not_connected(expired))),

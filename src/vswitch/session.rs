@@ -13,6 +13,7 @@ use crate::deadline::{Deadline, Expired};
 use crate::error::Error;
 use crate::links::Links;
 use crate::ovsdb::operation::Row as Columns;
+use crate::ovsdb::remote;
 use crate::ovsdb::schema::DatabaseSchema;
 use crate::ovsdb::transaction::{OperationResult, Transaction};
 use crate::ovsdb::value::Value;
@@ -251,7 +252,7 @@ impl Own {
                     }
                     Ok(Err(error)) => {
                         debug!(%remote, %error, "not connected");
-                        denied += usize::from(error.kind() == std::io::ErrorKind::PermissionDenied);
+                        denied += usize::from(remote::is_final(&error));
                         last = error.to_string();
                     }
                     Err(Expired::Time(_)) if others > 0 => debug!(%remote, "no answer"),

@@ -7,12 +7,10 @@
 mod support;
 
 use std::future::Future;
-use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use nix::sched::{CloneFlags, setns};
 use ovs_plugin::commands;
 use ovs_plugin::deadline::Deadline;
 use ovs_plugin::error::{Committed, Error};
@@ -61,8 +59,7 @@ where
     std::thread::scope(|scope| {
         let run = || {
             if is_root() {
-                let namespace = std::fs::File::open(format!("/proc/{}/ns/net", switch.net.pid())).unwrap();
-                setns(namespace.as_fd(), CloneFlags::CLONE_NEWNET).unwrap();
+                switch.net.enter();
             }
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             tokio::task::LocalSet::new().block_on(&runtime, work())

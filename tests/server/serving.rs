@@ -38,6 +38,21 @@ impl Server {
         server
     }
 
+    /// Of an ordinary user, who may not see where the program lies. `groups` are arguments of setpriv(1). Only root can
+    /// start one.
+    pub fn of_user(
+        switch: Switch,
+        user: &str,
+        groups: &[&str],
+        arguments: &[&str],
+        variables: &[(&str, &str)],
+    ) -> Server {
+        let (command, socket) = command_of_user(&switch, user, groups, arguments, variables);
+        let server = Server { switch, process: spawn_daemon(command), socket };
+        server.wait_until_it_answers();
+        server
+    }
+
     /// Starts another one in place of one that has ended.
     pub fn start_again(&mut self) {
         self.process = spawn_daemon(command(&self.switch, &[], &[]));
@@ -182,6 +197,36 @@ pub fn with_status(mut command: Command) -> (u16, String) {
 fn command(switch: &Switch, arguments: &[&str], variables: &[(&str, &str)]) -> Command {
     let mut command = switch.tool("setpriv");
     command.args(["--pdeathsig", "KILL", "--", BINARY, "serve"]).args(arguments);
+    with_settings(command, switch, variables)
+}
+
+/// The process that an ordinary user's server will be, and its socket.
+pub fn command_of_user(
+    switch: &Switch,
+    user: &str,
+    groups: &[&str],
+    arguments: &[&str],
+    variables: &[(&str, &str)],
+) -> (Command, PathBuf) {
+    let directory = switch.directory().join(format!("of-{user}"));
+    fs::create_dir_all(&directory).unwrap();
+    std::os::unix::fs::chown(&directory, Some(user.parse().unwrap()), None).unwrap();
+    let socket = directory.join("ovs-plugin.sock");
+    let mut command = program_of_user(switch, user, groups);
+    command.args(["serve", "--listen"]).arg(format!("unix:{}", socket.display())).args(arguments);
+    (with_settings(command, switch, variables), socket)
+}
+
+/// The program as an ordinary user executes it, without arguments so far.
+pub fn program_of_user(switch: &Switch, user: &str, groups: &[&str]) -> Command {
+    let mut command = switch.tool("sh");
+    // Opened by root, executed by the user.
+    command.args(["-c", r#"exec 9<"$0"; exec setpriv --pdeathsig KILL "$@""#, BINARY, "--reuid", user]).args(groups);
+    command.args(["--", "/proc/self/fd/9"]).env("OVS_PLUGIN_DB", switch.remote());
+    command
+}
+
+fn with_settings(mut command: Command, switch: &Switch, variables: &[(&str, &str)]) -> Command {
     command
         .env("OVS_PLUGIN_DB", switch.remote())
         .env("OVS_PLUGIN_DATAPATH_TYPE", "netdev")

@@ -12,14 +12,14 @@ use crate::serving::{LIMIT, Server, request, with_status};
 use crate::support::{Switch, wait_until};
 
 /// Who signs certificates, and where its own lies.
-struct Authority {
+pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
     directory: PathBuf,
     file: PathBuf,
 }
 
 impl Authority {
-    fn new(directory: &Path, name: &str) -> Authority {
+    pub fn new(directory: &Path, name: &str) -> Authority {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -30,9 +30,14 @@ impl Authority {
     }
 
     /// A certificate for an address and its key, as files.
-    fn sign(&self, name: &str) -> (String, String) {
+    pub fn sign(&self, name: &str) -> (String, String) {
+        self.sign_for(name, "127.0.0.1")
+    }
+
+    /// A certificate for an address or a host's name, and its key.
+    pub fn sign_for(&self, name: &str, host: &str) -> (String, String) {
         let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::new(vec!["127.0.0.1".into()]).unwrap();
+        let mut params = CertificateParams::new(vec![host.into()]).unwrap();
         params.distinguished_name.push(DnType::CommonName, name);
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         let path = |end: &str| self.directory.join(format!("{name}.{end}"));
@@ -42,12 +47,13 @@ impl Authority {
         (path("pem").display().to_string(), path("key").display().to_string())
     }
 
-    fn file(&self) -> &str {
+    pub fn file(&self) -> &str {
         self.file.to_str().unwrap()
     }
 }
 
-fn listening(switch: Switch, arguments: &[&str]) -> (Server, String) {
+/// A server on its usual socket and on TCP, and its address there.
+pub fn listening(switch: Switch, arguments: &[&str]) -> (Server, String) {
     let unix = format!("unix:{}/ovs-plugin.sock", switch.directory().display());
     let words = [&["--listen", &unix, "--listen", "tcp:127.0.0.1:0"], arguments].concat();
     let server = Server::on(switch, &words, &[]);

@@ -1,9 +1,13 @@
 //! Network namespaces that nobody else sees.
 
 use std::ffi::OsStr;
+use std::fs::File;
+use std::os::fd::AsFd;
 use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Duration;
+
+use nix::sched::{CloneFlags, setns};
 
 use super::process::{self, Holder};
 
@@ -46,6 +50,12 @@ impl Namespace {
         command.arg(format!("--net=/proc/{}/ns/net", self.pid())).arg("--").arg(program);
         command.env("PATH", process::search_path());
         command
+    }
+
+    /// Moves the calling thread into the namespace, which only root can do.
+    pub fn enter(&self) {
+        let namespace = File::open(format!("/proc/{}/ns/net", self.pid())).unwrap();
+        setns(namespace.as_fd(), CloneFlags::CLONE_NEWNET).unwrap();
     }
 
     /// Runs a command that has to succeed, and gives its output.

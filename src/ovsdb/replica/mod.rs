@@ -140,6 +140,11 @@ pub struct State {
     pub continued: bool,
     /// Why the last connection or attempt ended.
     pub error: Option<String>,
+    /// How often all the servers were tried, or one of them was lost.
+    pub rounds: u64,
+    /// Whether in the last of these rounds the system let us connect to none of them (`EACCES`, `EPERM`). It is tried
+    /// again, but waiting alone will not help.
+    pub forbidden: bool,
 }
 
 /// What a replica is doing.
@@ -246,6 +251,8 @@ impl Replica {
             connections: 0,
             continued: false,
             error: None,
+            rounds: 0,
+            forbidden: false,
         };
         let inner = Arc::new(Inner {
             tables: RwLock::default(),

@@ -22,7 +22,7 @@ use crate::ovsdb::monitor::{
     MonitorRequest, MonitorRequests, Notice, RowUpdate2, Sink, TableUpdates as ByTable, Update, Updates,
 };
 use crate::ovsdb::operation::{Condition, Row as Columns};
-use crate::ovsdb::remote::Remote;
+use crate::ovsdb::remote::{self, Remote};
 use crate::ovsdb::value::{Uuid, Value};
 
 /// What the monitor of the tables tells the supervisor.
@@ -64,6 +64,7 @@ pub(super) async fn supervise(inner: Arc<Inner>, options: Options) {
     let (shortest, longest) = options.backoff;
     let mut pause = shortest;
     loop {
+        let mut forbidden = !options.remotes.is_empty();
         for remote in &options.remotes {
             inner.enter(Phase::Connecting, Some(remote), None);
             let mut was_current = false;
@@ -75,11 +76,16 @@ pub(super) async fn supervise(inner: Arc<Inner>, options: Options) {
             }
             inner.enter(Phase::Connecting, None, None);
             inner.state.send_modify(|state| state.error = Some(useless.to_string()));
+            forbidden &= matches!(&useless, Useless::Connecting(error) if remote::is_final(error));
             if was_current {
                 pause = shortest;
                 break;
             }
         }
+        inner.state.send_modify(|state| {
+            state.rounds += 1;
+            state.forbidden = forbidden;
+        });
         tokio::time::sleep(pause.mul_f64(1.0 - chance() / 2.0)).await;
         pause = (pause * 2).min(longest);
     }
