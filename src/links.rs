@@ -14,7 +14,9 @@ use rtnetlink::packet_core::{
     ErrorMessage, NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload, NlasIterator,
 };
 use rtnetlink::packet_route::RouteNetlinkMessage;
-use rtnetlink::packet_route::link::{InfoData, InfoVxlan, LinkAttribute, LinkFlags, LinkInfo, LinkMessage};
+use rtnetlink::packet_route::link::{
+    InfoData, InfoVxlan, LinkAttribute, LinkExtentMask, LinkFlags, LinkInfo, LinkMessage,
+};
 use rtnetlink::sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 use rtnetlink::{LinkMessageBuilder, LinkUnspec, LinkVxlan};
 
@@ -308,8 +310,8 @@ impl Request<'_> {
         let named = LinkUnspec::new_with_name;
         // RTM_NEWLINK without NLM_F_CREATE changes a device that is there.
         let (message, flags) = match self {
-            Request::Find(name) => (RouteNetlinkMessage::GetLink(named(name).build()), 0),
-            Request::FindNumber(index) => (RouteNetlinkMessage::GetLink(LinkUnspec::new_with_index(*index).build()), 0),
+            Request::Find(name) => (look_up(named(name)), 0),
+            Request::FindNumber(index) => (look_up(LinkUnspec::new_with_index(*index)), 0),
             Request::AddVxlan(vxlan) => {
                 (RouteNetlinkMessage::NewLink(vxlan_message(vxlan).build()), NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL)
             }
@@ -321,6 +323,12 @@ impl Request<'_> {
         message.header.flags = NLM_F_REQUEST | flags;
         message
     }
+}
+
+/// Counters, nearly half of what would be told, are not asked for.
+fn look_up(link: LinkMessageBuilder<LinkUnspec>) -> RouteNetlinkMessage {
+    let mask = LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]);
+    RouteNetlinkMessage::GetLink(link.append_extra_attribute(mask).build())
 }
 
 /// Not a port: the kernel takes its default, which is 8472 unless the parameter `udp_port` of its module says otherwise.
