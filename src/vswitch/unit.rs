@@ -86,7 +86,7 @@ struct Question {
 /// Which columns of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Wanted {
-    /// Those of [`tables::usual_columns`].
+    /// Those that commands usually read of the table.
     #[default]
     Usual,
     /// These besides.
