@@ -57,9 +57,9 @@ What is not named stays as it is: maps gain or change the given keys, everything
     }
 
     async fn run(&self, unit: &mut Unit<'_>) -> Result<(), Error> {
-        if !self.settings.options.0.is_empty() {
-            unit.expect_schema().await?;
-        }
+        let (port_options, interface_options) = self.settings.split_options();
+        unit.expect_schema_for(tables::PORT, &port_options).await?;
+        unit.expect_schema_for(tables::INTERFACE, &interface_options).await?;
         let (of_port, of_interface) = self.settings.wanted();
         unit.fetch_port_with(&self.target.port.0, &of_port, &of_interface).await?;
         let port = unit.require_port(&self.target.port.0, self.target.bridge.0.as_deref()).await?.row;

@@ -48,19 +48,29 @@ impl PortSettings {
         self.vlan.map(|vlan| vlan.0).filter(|vlan| *vlan != 0)
     }
 
+    /// The options of the Port row, without their prefix, and those of the Interface row.
+    pub(super) fn split_options(&self) -> (options::Options, options::Options) {
+        let (mut of_port, mut of_interface) = (Vec::new(), Vec::new());
+        for (column, value) in &self.options.0 {
+            match column.strip_prefix(PORT_PREFIX) {
+                Some(column) => of_port.push((column.to_owned(), value.clone())),
+                None => of_interface.push((column.clone(), value.clone())),
+            }
+        }
+        (of_port, of_interface)
+    }
+
     /// The columns of the Port and of the Interface row whose values these settings are compared with.
     pub(super) fn wanted(&self) -> (Wanted, Wanted) {
-        let (of_port, of_interface): (Vec<_>, Vec<_>) = self
-            .options
-            .0
-            .iter()
-            .map(|(column, _)| column.strip_prefix(PORT_PREFIX).ok_or(column.as_str()))
-            .partition(Result::is_ok);
-        let of_port =
-            of_port.into_iter().flatten().chain(["tag", "trunks", "vlan_mode", "external_ids", "other_config"]);
-        let of_interface = of_interface.into_iter().filter_map(Result::err).chain(["external_ids"]);
-        let of_interface = of_interface.chain(self.mtu.map(|_| "mtu_request"));
-        (options::wanted(tables::PORT, of_port), options::wanted(tables::INTERFACE, of_interface))
+        let (of_port, of_interface) = self.split_options();
+        let columns =
+            |options: &[(String, String)]| options.iter().map(|(column, _)| column.clone()).collect::<Vec<_>>();
+        let (mut of_port, mut of_interface) = (columns(&of_port), columns(&of_interface));
+        of_port.extend(["tag", "trunks", "vlan_mode", "external_ids", "other_config"].map(str::to_owned));
+        of_interface.push("external_ids".to_owned());
+        of_interface.extend(self.mtu.map(|_| "mtu_request".to_owned()));
+        let wanted = |table, columns: &[String]| options::wanted(table, columns.iter().map(String::as_str));
+        (wanted(tables::PORT, &of_port), wanted(tables::INTERFACE, &of_interface))
     }
 
     /// Applies everything but the VLAN, which a new port has been given with its bridge.
@@ -80,10 +90,8 @@ impl PortSettings {
         for (key, value) in self.other_config.iter().flat_map(|pairs| &pairs.0) {
             unit.put(port, "other_config", key, value);
         }
-        let (of_port, of_interface): (Vec<_>, Vec<_>) =
-            self.options.0.iter().cloned().partition(|(column, _)| column.starts_with(PORT_PREFIX));
-        let of_port = of_port.into_iter().map(|(column, value)| (column[PORT_PREFIX.len()..].to_owned(), value));
-        unit.apply_options(port, &of_port.collect::<Vec<_>>(), "options").await?;
+        let (of_port, of_interface) = self.split_options();
+        unit.apply_options(port, &of_port, "options").await?;
         for interface in interfaces {
             if let Some(mtu) = self.mtu {
                 unit.set(interface, "mtu_request", Some(mtu.0).filter(|mtu| *mtu != 0));

@@ -6,7 +6,6 @@ use serde::Deserialize;
 use super::Command;
 use super::arguments::{Name, Options};
 use crate::error::Error;
-use crate::ovsdb::text;
 use crate::vswitch::{Unit, options};
 
 /// Arguments of `set`.
@@ -68,11 +67,10 @@ impl Command for Set {
     async fn run(&self, unit: &mut Unit<'_>) -> Result<(), Error> {
         let (settings, argument) = self.settings();
         let wanted = options::wanted(&self.table.0, settings.iter().map(|(setting, _)| setting.as_str()));
-        unit.expect_schema().await?;
+        unit.expect_schema_for(&self.table.0, settings).await?;
         unit.fetch_record(&self.table.0, &self.record.0, &wanted).await?;
-        let schema = unit.schema().await?;
-        let table = text::table(&schema, &self.table.0).map_err(|error| Error::argument("table", error.to_string()))?.0;
-        let row = unit.record(table, &self.record.0, &wanted).await?;
+        let table = unit.table_for(&self.table.0, settings).await?;
+        let row = unit.record(&table, &self.record.0, &wanted).await?;
         unit.apply_options(&row, settings, argument).await
     }
 }

@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Command;
 use crate::error::Error;
-use crate::vswitch::{Query, Unit, tables};
+use crate::ovsdb::operation::Name;
+use crate::vswitch::{Query, Unit, Wanted, tables};
 
 /// `version` takes no arguments.
 #[derive(Deserialize, JsonSchema)]
@@ -35,8 +36,12 @@ impl Command for Version {
     type Answer = Versions;
 
     async fn run(&self, unit: &mut Unit<'_>) -> Result<Versions, Error> {
-        let schema = unit.schema().await?.version.clone();
-        let root = unit.find_one(Query::all(tables::OPEN_VSWITCH).whole()).await?;
+        let schema = unit.schema().await?;
+        // Not all of the row, which refers to every bridge; and not all schemas have each of them.
+        let known = schema.tables.get(tables::OPEN_VSWITCH).map(|table| &table.columns);
+        let columns = ["ovs_version", "dpdk_version", "system_type", "system_version"].into_iter();
+        let columns = columns.filter(|column| known.is_some_and(|known| known.contains_key(*column))).map(Name::from);
+        let root = unit.find_one(Query::all(tables::OPEN_VSWITCH).with(&Wanted::With(columns.collect()))).await?;
         let text = |column: &str| {
             let value = root.as_ref().and_then(|root| unit.peek(root, column))?;
             value.as_str().filter(|text| !text.is_empty() && *text != "none").map(str::to_owned)
@@ -45,7 +50,7 @@ impl Command for Version {
         Ok(Versions {
             plugin: env!("CARGO_PKG_VERSION"),
             ovs: text("ovs_version"),
-            schema,
+            schema: schema.version.clone(),
             dpdk: text("dpdk_version"),
             system: Some(system).filter(|system| !system.is_empty()),
         })

@@ -1,9 +1,12 @@
 //! Columns that a caller names in the `COLUMN[:KEY]=VALUE` notation of ovs-vsctl(8), typed by the server's schema.
 
-use super::tables;
+use std::collections::BTreeMap;
+
+use super::tables::{self, BRIDGE, INTERFACE, OPEN_VSWITCH, PORT};
 use super::unit::{RowKey, Unit, Wanted};
 use crate::error::Error;
 use crate::ovsdb::operation::Name;
+use crate::ovsdb::schema::{AtomicType, BaseType, ColumnSchema, ColumnType, TableSchema};
 use crate::ovsdb::text::{self, TextError};
 
 /// Settings as `COLUMN[:KEY]` and `VALUE`, in the order in which they apply.
@@ -13,14 +16,50 @@ pub type Options = Vec<(String, String)>;
 /// Where only the schema could tell, because a name is abbreviated or may not be in every schema, all of them.
 pub fn wanted<'a>(table: &str, settings: impl IntoIterator<Item = &'a str>) -> Wanted {
     let known = tables::configuration(table);
-    let column = |setting: &str| {
-        let column = setting.split_once(':').map_or(setting, |(column, _)| column);
-        known.iter().find(|known| **known == column).map(|column| Name::from(*column))
-    };
+    let column = |setting| known.iter().find(|known| **known == column(setting)).map(|column| Name::from(*column));
     settings.into_iter().map(column).collect::<Option<_>>().map_or(Wanted::Whole, Wanted::With)
 }
 
+fn column(setting: &str) -> &str {
+    setting.split_once(':').map_or(setting, |(column, _)| column)
+}
+
+/// What there is to know of a table to read settings, when they are only of columns that are maps of strings in every
+/// schema: `external_ids` and their like, which most settings are of. The server's schema is then not needed.
+fn table_of_maps(table: &str, settings: &[(String, String)]) -> Option<TableSchema> {
+    let string = || BaseType::from(AtomicType::String);
+    let map_of_strings = |setting: &str| {
+        let is_one = match column(setting) {
+            "external_ids" | "other_config" => matches!(table, OPEN_VSWITCH | BRIDGE | PORT | INTERFACE),
+            "options" => table == INTERFACE,
+            _ => false,
+        };
+        let ty = ColumnType { key: string(), value: Some(string()), min: 0, max: None };
+        is_one.then(|| (column(setting).to_owned(), ColumnSchema { ty, ephemeral: false, mutable: true }))
+    };
+    let columns: BTreeMap<_, _> = settings.iter().map(|(setting, _)| map_of_strings(setting)).collect::<Option<_>>()?;
+    Some(TableSchema { columns, max_rows: None, is_root: false, indexes: Vec::new() })
+}
+
 impl Unit<'_> {
+    /// Asks for the schema without waiting for it, if settings of this table can't be read without.
+    pub async fn expect_schema_for(&mut self, table: &str, settings: &[(String, String)]) -> Result<(), Error> {
+        match table_of_maps(table, settings) {
+            Some(_) => Ok(()),
+            None => self.session.expect_schema().await,
+        }
+    }
+
+    /// The table that a person calls so, when settings of a row of it are to follow.
+    pub async fn table_for(&mut self, name: &str, settings: &[(String, String)]) -> Result<Name, Error> {
+        if table_of_maps(name, settings).is_some() {
+            return Ok(name.to_owned().into());
+        }
+        let schema = self.schema().await?;
+        let table = text::table(&schema, name).map_err(|error| Error::argument("table", error.to_string()))?;
+        Ok(table.0.to_owned().into())
+    }
+
     /// Applies settings to a row. `argument` is the name of the command's argument that they came in.
     pub async fn apply_options(
         &mut self,
@@ -31,9 +70,19 @@ impl Unit<'_> {
         if options.is_empty() {
             return Ok(());
         }
-        let schema = self.schema().await?;
         let refuse = |error: TextError| Error::argument(argument, error.to_string());
-        let (table_name, table) = text::table(&schema, &row.table).map_err(refuse)?;
+        let (maps, schema);
+        let table_name: &str = &row.table;
+        let table = match table_of_maps(table_name, options) {
+            Some(table) => {
+                maps = table;
+                &maps
+            }
+            None => {
+                schema = self.schema().await?;
+                text::table(&schema, table_name).map_err(refuse)?.1
+            }
+        };
         for (key, value) in options {
             let assignment = text::assignment(table_name, table, &format!("{key}={value}")).map_err(refuse)?;
             if table.columns.get(assignment.column).is_some_and(|column| !column.mutable) {

@@ -381,11 +381,6 @@ impl<'s> Unit<'s> {
         self.session.schema().await
     }
 
-    /// Asks for the schema without waiting for it; it comes along with what is fetched next.
-    pub async fn expect_schema(&mut self) -> Result<(), Error> {
-        self.session.expect_schema().await
-    }
-
     /// Tells people something that is no failure.
     pub fn note(&mut self, note: String) {
         self.notes.push(note);

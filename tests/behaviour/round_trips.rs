@@ -316,6 +316,24 @@ fn the_schema_is_downloaded_only_to_read_options_by_it() {
     let schemas = |talk: &Talk| talk.requests().filter(|request| request["method"] == "get_schema").count();
     assert_eq!(schemas(&wire.ok("bridge-add", json!({"bridge": "br0", "options": {}}))), 0);
     assert_eq!(schemas(&wire.ok("bridge-add", json!({"bridge": "br1", "options": {"stp_enable": true}}))), 1);
-    let set = json!({"table": "Bridge", "record": "br0", "values": {"stp_enable": true, "fail_mode": "secure"}});
-    assert_eq!(schemas(&wire.ok("set", set)), 1);
+    let set = |values: Value| json!({"table": "Bridge", "record": "br0", "values": values});
+    assert_eq!(schemas(&wire.ok("set", set(json!({"stp_enable": true, "fail_mode": "secure"})))), 1);
+    // These are maps of strings in every schema.
+    let maps = json!({"external_ids:a": 1, "other_config:b": "c d", "external_ids": "{e=f}"});
+    assert_eq!(schemas(&wire.ok("set", set(maps.clone()))), 0);
+    assert_eq!(schemas(&wire.ok("bridge-add", json!({"bridge": "br2", "options": maps}))), 0);
+    let bridges = wire.switch.state()["bridges"].clone();
+    for bridge in ["br0", "br2"] {
+        assert_eq!(bridges[bridge]["other_config"], json!({"b": "c d"}));
+        assert_eq!(
+            (&bridges[bridge]["external_ids"]["a"], &bridges[bridge]["external_ids"]["e"]),
+            (&json!("1"), &json!("f"))
+        );
+    }
+    let options = json!({"external_ids:a": "b", "options:peer": "no", "port.other_config:c": "d"});
+    let port = json!({"bridge": "br0", "port": "p0", "verify": false, "options": options});
+    assert_eq!(schemas(&wire.ok("port-add", port)), 0);
+    assert_eq!(schemas(&wire.ok("port-set", json!({"port": "p0", "verify": false, "options": options}))), 0);
+    let ports = &wire.switch.state()["bridges"]["br0"]["ports"];
+    assert_eq!(ports["p0"]["other_config"], json!({"c": "d"}));
 }
