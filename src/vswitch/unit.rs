@@ -204,7 +204,8 @@ impl Query {
         self.wanted = match (wanted, tables::usual_columns(&self.question.table)) {
             (Wanted::With(columns), Some(usual)) => {
                 let further = columns.iter().filter(|column| !usual.contains(&column.as_ref()));
-                Wanted::With(further.cloned().collect())
+                let further: BTreeSet<Name> = further.cloned().collect();
+                if further.is_empty() { Wanted::Usual } else { Wanted::With(further) }
             }
             // Of other tables all columns are usual.
             (Wanted::With(_), None) => Wanted::Whole,
