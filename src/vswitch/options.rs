@@ -1,4 +1,5 @@
-//! Columns that a caller names in the `COLUMN[:KEY]=VALUE` notation of ovs-vsctl(8), typed by the server's schema.
+//! Columns that a caller names in the `COLUMN[:KEY]=VALUE` notation of ovs-vsctl(8), typed by the server's schema, which is
+//! only asked for where it is not known what it says.
 
 use std::collections::BTreeMap;
 

@@ -84,10 +84,9 @@ struct Question {
 }
 
 /// Which columns of them.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Wanted {
     /// Those that commands usually read of the table.
-    #[default]
     Usual,
     /// These besides.
     With(BTreeSet<Name>),
