@@ -15,6 +15,7 @@ pub mod options;
 pub mod patch;
 pub mod picture;
 pub mod port;
+mod present;
 pub mod record;
 pub mod run;
 pub mod session;

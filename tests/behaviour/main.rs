@@ -20,6 +20,7 @@ mod harness;
 mod more_commands;
 mod network_del;
 mod networks;
+mod old_schemas;
 mod people;
 mod ports;
 mod ports_more;

@@ -10,7 +10,7 @@ use nix::unistd::Pid;
 use serde_json::{Value, json};
 
 use crate::serving::{LIMIT, Server};
-use crate::support::{BINARY, Switch};
+use crate::support::{BINARY, Switch, schemas};
 use crate::websocket::{Socket, connect, receive, send};
 
 /// The rows of the first change that has one that fits; what is not about it is passed over.
@@ -167,4 +167,14 @@ fn a_watcher_is_told_when_the_database_goes_and_what_changed_meanwhile() {
     assert_eq!(watching.next()["event"], "connected");
     switch.vsctl(&["--no-wait", "add-br", "later"]);
     change_with(&mut || watching.next(), |row| row["name"] == "later" && row["change"] == "inserted");
+}
+
+#[test]
+fn a_watcher_is_told_the_same_where_the_schema_is_older() {
+    for release in ["2.1", "2.5"] {
+        let switch = Switch::builder().schema(schemas::of_release(release)).start();
+        switch.ok("bridge-add", json!({"bridge": "br0"}));
+        let watching = Watching::start(&switch);
+        a_vlan_comes_changes_and_goes(&switch, &mut || watching.next());
+    }
 }

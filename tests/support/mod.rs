@@ -27,6 +27,7 @@ mod namespace;
 mod plugin;
 mod process;
 pub mod proxy;
+pub mod schemas;
 mod state;
 mod switch;
 pub mod terminal;
