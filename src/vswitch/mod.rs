@@ -18,6 +18,7 @@ pub mod port;
 mod present;
 pub mod record;
 pub mod run;
+pub mod secrets;
 pub mod session;
 pub mod stats;
 pub mod tables;

@@ -27,6 +27,7 @@ mod ports_more;
 mod racing;
 mod reports;
 mod round_trips;
+mod secrets;
 mod set;
 mod show;
 mod stale_ports;
