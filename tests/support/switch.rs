@@ -192,11 +192,15 @@ impl Switch {
 
     // Changes from outside
 
-    /// Runs `ovs-vsctl`, which has to succeed and is waited for.
+    /// Runs `ovs-vsctl`, which has to succeed and is waited for. What ovs-vswitchd can't set up is a failure, as it is for
+    /// ovs-vsctl itself since Open vSwitch 3.6; older ones only say so.
+    #[track_caller]
     pub fn vsctl(&self, words: &[&str]) -> String {
         let mut command = self.tool("ovs-vsctl");
         command.arg("--timeout=20").arg(format!("--db={}", self.remote())).args(words);
-        process::output_of(command).trim_end().to_owned()
+        let (output, said) = process::outputs_of(command);
+        assert!(!said.contains("Error detected while setting up"), "ovs-vsctl {words:?}: {said}");
+        output.trim_end().to_owned()
     }
 
     /// A tool of Open vSwitch that finds this switch's daemons, in the namespace.
