@@ -28,9 +28,9 @@ fn show_doctor_stats_and_version_work_on_the_schema_of_every_release() {
         let ports = &picture["bridges"][0]["ports"];
         assert_eq!((&ports[1]["name"], &ports[1]["tag"]), (&json!("e1"), &json!(5)), "{release}: {picture:#}");
         assert!(ports[1]["interfaces"][0]["ofport"].as_i64().unwrap() > 0, "{release}: {picture:#}");
-        let counters = switch.ok("stats", json!({"seconds": 0}));
+        let counters = switch.ok("stats", json!({"interval": 0}));
         assert_eq!(counters["interfaces"].as_array().unwrap().len(), 2, "{release}: {counters:#}");
-        let rates = switch.ok("stats", json!({"seconds": 1}));
+        let rates = switch.ok("stats", json!({"interval": 1}));
         assert_eq!(rates["interfaces"].as_array().unwrap().len(), 2, "{release}: {rates:#}");
         let diagnosis = switch.ok("doctor", json!({}));
         assert_eq!(diagnosis["errors"], 0, "{release}: {diagnosis:#}");
@@ -172,7 +172,7 @@ fn no_command_asks_for_the_schema_where_everything_is_there() {
         ("bridge-add", json!({"bridge": "br0"})),
         ("vlan-ensure", json!({"master": "br0", "vlan": 5})),
         ("show", json!({})),
-        ("stats", json!({"seconds": 0})),
+        ("stats", json!({"interval": 0})),
     ] {
         switch.prepare(command, arguments).env("OVS_PLUGIN_DB", proxy.remote()).run().ok();
         let asked = proxy.take().iter().filter(|one| one.message["method"] == "get_schema").count();
@@ -199,8 +199,8 @@ fn what_only_reads_needs_no_column_but_names_and_references() {
     ]);
     let picture = switch.ok("show", json!({}));
     assert_eq!(picture["bridges"][0]["ports"][0]["interfaces"][0]["name"], "br0", "{picture:#}");
-    for seconds in [0, 1] {
-        let counters = switch.ok("stats", json!({"seconds": seconds}));
+    for interval in [0, 1] {
+        let counters = switch.ok("stats", json!({"interval": interval}));
         assert_eq!(counters["interfaces"][0]["counters"], json!({}), "{counters:#}");
     }
     finding(&switch.ok("doctor", json!({})), "schema-old");

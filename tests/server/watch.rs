@@ -171,7 +171,7 @@ fn a_watcher_is_told_when_the_database_goes_and_what_changed_meanwhile() {
 
 #[test]
 fn a_watcher_is_told_the_same_where_the_schema_is_older() {
-    for release in ["2.1", "2.5"] {
+    for release in ["1.9", "2.1", "2.5"] {
         let switch = Switch::builder().schema(schemas::of_release(release)).start();
         switch.ok("bridge-add", json!({"bridge": "br0"}));
         let watching = Watching::start(&switch);
