@@ -10,7 +10,7 @@ use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
 use tracing::span;
 use tracing::{Event, Level, Metadata, Subscriber};
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::{Targets, filter_fn};
 use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
 use tracing_subscriber::fmt::{FmtContext, layer};
 use tracing_subscriber::layer::SubscriberExt;
@@ -47,12 +47,19 @@ fn start(default: Option<Targets>) {
             tracing_subscriber::registry()
                 .with(layer().event_format(OneLine).with_writer(std::io::stderr))
                 .with(filter)
+                .with(filter_fn(|metadata| !writes_messages(metadata)))
                 .try_init(),
         ),
     }
     if let Some(error) = wrong {
         tracing::warn!("{LOG}: {asked:?} is not a filter ({error}); expected something like warn or ovs_plugin=debug");
     }
+}
+
+/// At the level `trace`, jsonrpsee writes requests and answers in full: the arguments with the secrets in them, and the
+/// callers' tokens.
+fn writes_messages(metadata: &Metadata<'_>) -> bool {
+    *metadata.level() == Level::TRACE && metadata.target().starts_with("jsonrpsee")
 }
 
 /// Warnings and errors, nothing else: what every command starts with. Setting up tracing-subscriber's registry, which it

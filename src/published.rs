@@ -415,6 +415,15 @@ device as `{\"link\", \"action\", \"attributes\"}`; the interfaces that were add
 things worth knowing that are no failure. `columns` has `{\"new\"}` for an insert, `{\"old\", \"new\"}` for an update (of a
 map only the keys that change), and `{\"added\", \"removed\"}` for a set of rows; rows are shown by name.
 
+## Secrets
+
+The database holds secrets in clear: pre-shared keys of tunnels (`options:psk`), tokens that others keep in `external_ids`.
+The program writes `(hidden)` in their place, old values included, in the answer of `show`, in reports, dry runs and events,
+in errors, in its own log and in the comment that it leaves in the database's log. A value counts as a secret by the end of
+its column's or key's name: psk, password, passwd, pwd, passphrase, secret, token, credential, or private, secret, shared,
+access, api, auth, encryption or signing key, in any case and with any separators. So does a private key in PEM, whatever
+its column is called. A tunnel's `key` is no secret, and neither is the file name in `private_key` of table SSL.
+
 ## Errors
 
 An error is a text for people. It begins with what went wrong and says whether anything changed. Each has a stable code,

@@ -15,6 +15,7 @@ use serde::de::{self, DeserializeOwned, DeserializeSeed, Deserializer, MapAccess
 use serde_json::{Map, Value};
 
 use crate::error::Error;
+use crate::vswitch::secrets;
 
 /// A command's arguments, keys in lower case, without nulls.
 pub type Arguments = Map<String, Value>;
@@ -287,14 +288,15 @@ impl<'de, const MIN: i64, const MAX: i64> Deserialize<'de> for Number<MIN, MAX> 
 fn pairs<'de, D: Deserializer<'de>>(deserializer: D, shape: &str) -> Result<Vec<(String, String)>, D::Error> {
     let value = Value::deserialize(deserializer)?;
     let Value::Object(members) = value else {
-        return Err(de::Error::custom(format_args!("{value} is not an object of {shape}")));
+        return Err(de::Error::custom(format_args!("{} is not an object of {shape}", secrets::shown("", &value))));
     };
     let text = |(key, value): (String, Value)| match value {
         Value::String(text) => Ok((key, text)),
         Value::Number(number) => Ok((key, number.to_string())),
         Value::Bool(truth) => Ok((key, truth.to_string())),
         other => {
-            let problem = format_args!("the value of {key:?} is {other}; expected a string, a number or a boolean");
+            let shown = secrets::shown(&key, &other);
+            let problem = format_args!("the value of {key:?} is {shown}; expected a string, a number or a boolean");
             Err(de::Error::custom(problem))
         }
     };

@@ -38,7 +38,7 @@ use serde_json::{Map, Value};
 
 use crate::error::Error;
 use crate::vswitch::run::{self, Body, Mode, Working};
-use crate::vswitch::{Session, Unit};
+use crate::vswitch::{Session, Unit, secrets};
 use arguments::Arguments;
 
 /// Every command there is.
@@ -175,7 +175,9 @@ async fn perform(
     body: &dyn Body,
     session: &mut Session,
 ) -> Result<Value, Error> {
-    let mut comment = format!("ovs-plugin {name} {}", Value::Object(arguments));
+    let mut arguments = Value::Object(arguments);
+    secrets::hide_in_json(&mut arguments);
+    let mut comment = format!("ovs-plugin {name} {arguments}");
     if comment.len() > COMMENT_MAX {
         comment.truncate(comment.floor_char_boundary(COMMENT_MAX));
         comment.push('…');

@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::{Map, Value as Json, json};
 
 use super::commit::Committed;
+use super::secrets;
 use super::unit::{Change as ColumnChange, Fate, LinkChange, Row, RowKey, Unit};
 use super::verify::InterfaceStatus;
 use crate::ovsdb::value::{Atom, UuidRef, Value};
@@ -31,7 +32,7 @@ pub struct RowChange {
     /// "insert", "update" or "delete".
     action: &'static str,
     /// By column: `{"new"}` for an insert; `{"old", "new"}` for an update, where a map shows only the keys that change;
-    /// `{"added", "removed"}` for a set of rows. References show the names of the rows.
+    /// `{"added", "removed"}` for a set of rows. References show the names of the rows; `(hidden)` stands for secrets.
     #[serde(skip_serializing_if = "Map::is_empty")]
     #[schemars(with = "BTreeMap<String, Json>")]
     columns: Map<String, Json>,
@@ -72,7 +73,7 @@ impl Unit<'_> {
         for key in &self.touched {
             let Some(row) = self.rows.get(key) else { continue };
             let (action, columns) = match row.fate {
-                Fate::Inserted => ("insert", self.inserted_columns(row)),
+                Fate::Inserted => ("insert", self.inserted_columns(&key.table, row)),
                 Fate::Stays if row.is_changed() => ("update", self.updated_columns(key, row, committed)),
                 Fate::Stays => continue,
                 Fate::Deleted | Fate::Collected => ("delete", Map::new()),
@@ -84,10 +85,10 @@ impl Unit<'_> {
         changes
     }
 
-    fn inserted_columns(&self, row: &Row) -> Map<String, Json> {
+    fn inserted_columns(&self, table: &str, row: &Row) -> Map<String, Json> {
         let columns = row.changes.iter().filter_map(|(column, change)| {
             let value = change.applied_to(None).filter(|value| !value.is_empty())?;
-            Some((column.to_string(), json!({ "new": self.plain(&value) })))
+            Some((column.to_string(), json!({ "new": self.plain(&secrets::hidden(table, column, &value)) })))
         });
         columns.collect()
     }
@@ -99,9 +100,10 @@ impl Unit<'_> {
         };
         let columns = row.changed_columns().map(|(column, change)| {
             let old = before.and_then(|before| before.get(column)).or_else(|| row.stored.get(column));
+            let plain = |value: &Value| self.plain(&secrets::hidden(&key.table, column, value));
             let told = match change {
                 ColumnChange::Replace(new) => {
-                    json!({ "old": old.map(|old| self.plain(old)), "new": self.plain(new) })
+                    json!({ "old": old.map(plain), "new": plain(new) })
                 }
                 ColumnChange::Elements { insert, delete } => {
                     let names = |atoms: &mut dyn Iterator<Item = &Atom>| -> Vec<Json> {
@@ -112,7 +114,7 @@ impl Unit<'_> {
                 ColumnChange::Pairs { put, delete } => {
                     let mut pairs = old.and_then(Value::as_map).cloned().unwrap_or_default();
                     pairs.retain(|key, _| put.contains_key(key) || delete.contains(key));
-                    json!({ "old": self.plain(&Value::Map(pairs)), "new": self.plain(&Value::Map(put.clone())) })
+                    json!({ "old": plain(&Value::Map(pairs)), "new": plain(&Value::Map(put.clone())) })
                 }
             };
             (column.to_string(), told)

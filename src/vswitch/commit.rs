@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::secrets;
 use super::session::{RECONNECT_PAUSE, Session};
 use super::tables::{DATABASE, INTERFACE, OPEN_VSWITCH};
 use super::undo::TIME_TO_TAKE_BACK;
@@ -475,8 +476,11 @@ pub(super) async fn send(
     // From here on the database may hold the change whatever we hear.
     let unknown = |cause: String| SendError::Other(Error::Unknown { cause });
     let reply = deadline.limit(reply).await.map_err(|expired| unknown(expired.to_string()))?;
-    let reply = reply.map_err(|error| unknown(error.to_string()))?;
-    let results = reply.check(transaction.operations.len()).map_err(SendError::Refused)?;
+    let reply = reply.map_err(|error| unknown(secrets::without_secrets(error).to_string()))?;
+    let results = reply.check(transaction.operations.len()).map_err(|mut refusal| {
+        secrets::hide_in_refusal(&mut refusal.error);
+        SendError::Refused(refusal)
+    })?;
 
     let target = next_cfg(&results[target]);
     let progress = match monitor {

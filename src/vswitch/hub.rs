@@ -10,6 +10,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::picture;
+use super::present::Narrowed;
 use super::tables::{self, BRIDGE, DATABASE, FLOW_SAMPLE_COLLECTOR_SET, INTERFACE, OPEN_VSWITCH, PORT};
 use crate::deadline::{Deadline, Expired};
 use crate::error::Error;
@@ -113,8 +114,17 @@ impl Hub {
         Error::NotConnected { remotes: self.remotes.clone(), cause: format!("{error}{expired}") }
     }
 
-    /// Whether selects can be answered from memory, as far as is known: all that they ask for is there.
+    /// Whether selects can be answered from memory, as far as is known: all that they ask for, and the schema has, is there.
     pub(super) fn can_answer(&self, selects: &Transaction) -> bool {
+        self.has_all(selects) || self.narrowed(selects).is_some_and(|narrowed| self.has_all(&narrowed.transaction))
+    }
+
+    /// Selects without what the schema lacks, if it lacks something of them: the replica has none of that.
+    fn narrowed(&self, selects: &Transaction) -> Option<Narrowed> {
+        Narrowed::of(selects, &*self.schema()?)
+    }
+
+    fn has_all(&self, selects: &Transaction) -> bool {
         self.replica.read(|tables| {
             // Before the first contents have come, nobody can tell.
             tables.applied() == 0
@@ -130,6 +140,13 @@ impl Hub {
 
     /// Answers selects from memory, all of them as of one transaction.
     pub(super) fn answer(&self, selects: &Transaction) -> Option<Vec<OperationResult>> {
+        self.answer_all(selects).or_else(|| {
+            let narrowed = self.narrowed(selects)?;
+            Some(narrowed.widen(self.answer_all(&narrowed.transaction)?))
+        })
+    }
+
+    fn answer_all(&self, selects: &Transaction) -> Option<Vec<OperationResult>> {
         self.replica.read(|tables| {
             let answers = selects.operations.iter().map(|operation| match operation {
                 Operation::Select { table, r#where, columns: Some(columns) } => {

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use super::secrets;
 use super::tables::{self, BRIDGE, INTERFACE, OPEN_VSWITCH, PORT};
 use super::unit::{RowKey, Unit, Wanted};
 use crate::error::Error;
@@ -85,7 +86,8 @@ impl Unit<'_> {
             }
         };
         for (key, value) in options {
-            let assignment = text::assignment(table_name, table, &format!("{key}={value}")).map_err(refuse)?;
+            let assignment = text::assignment(table_name, table, &format!("{key}={value}"))
+                .map_err(|error| Error::argument(argument, secrets::refusal_of_setting(key, value, &error)))?;
             if table.columns.get(assignment.column).is_some_and(|column| !column.mutable) {
                 return Err(refuse(TextError::read_only(table_name, assignment.column)));
             }

@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 use tracing::debug;
 
 use super::hub::Hub;
+use super::present::{self, Narrowed};
 use super::tables::{DATABASE, OPEN_VSWITCH};
 use super::unit::LinkChange;
 use crate::deadline::{Deadline, Expired};
@@ -15,7 +16,7 @@ use crate::links::Links;
 use crate::ovsdb::operation::Row as Columns;
 use crate::ovsdb::remote;
 use crate::ovsdb::schema::DatabaseSchema;
-use crate::ovsdb::transaction::{OperationResult, Transaction};
+use crate::ovsdb::transaction::{OperationResult, TransactError, Transaction};
 use crate::ovsdb::value::Value;
 use crate::ovsdb::{CallError, Connection, Remote, Reply};
 use crate::settings::Settings;
@@ -34,6 +35,8 @@ pub struct Session {
     schema: Option<Arc<DatabaseSchema>>,
     /// A schema that is on its way.
     schema_reply: Option<Reply<DatabaseSchema>>,
+    /// Whether the schema is known to lack something that was asked for.
+    lacks_something: bool,
     /// What this command did to kernel devices, to be taken back should it fail.
     pub(super) done_to_links: Vec<LinkChange>,
 }
@@ -82,6 +85,7 @@ impl Session {
             links: None,
             schema: None,
             schema_reply: None,
+            lacks_something: false,
             done_to_links: Vec::new(),
         }
     }
@@ -114,16 +118,47 @@ impl Session {
         }
     }
 
-    /// Runs selects.
+    /// Runs selects. What the schema lacks reads as nothing (`present.rs`). The schema is large, so it is only asked for
+    /// once the server has refused something.
     pub(super) async fn read(&mut self, selects: &Transaction) -> Result<Vec<OperationResult>, Error> {
+        let unreadable = |error| Error::NotCommitted { cause: format!("reading the database failed: {error}") };
+        let known = self.schema.as_ref().filter(|_| self.lacks_something);
+        let narrowed = match known.and_then(|schema| Narrowed::of(selects, schema)) {
+            Some(narrowed) => narrowed,
+            None => match self.try_to_read(selects).await? {
+                Ok(results) => return Ok(results),
+                Err(refusal) => self.narrowed(selects, &refusal).await?.ok_or_else(|| unreadable(refusal))?,
+            },
+        };
+        let results = self.try_to_read(&narrowed.transaction).await?.map_err(unreadable)?;
+        Ok(narrowed.widen(results))
+    }
+
+    async fn try_to_read(
+        &mut self,
+        selects: &Transaction,
+    ) -> Result<Result<Vec<OperationResult>, TransactError>, Error> {
         if let Some(results) = self.read_from_memory(selects).await? {
-            return Ok(results);
+            return Ok(Ok(results));
         }
         self.set_fresh(false);
         let ask = |connection: &Connection| connection.transact(DATABASE, selects);
         let reply = self.ask(ask, "waiting for the database to answer").await?;
-        let unreadable = |error| Error::NotCommitted { cause: format!("reading the database failed: {error}") };
-        reply.check(selects.operations.len()).map_err(unreadable)
+        Ok(reply.check(selects.operations.len()))
+    }
+
+    /// What is left of a transaction that the server has refused, if its schema lacks something that it reads.
+    pub(super) async fn narrowed(
+        &mut self,
+        transaction: &Transaction,
+        refusal: &TransactError,
+    ) -> Result<Option<Narrowed>, Error> {
+        if !present::may_be_about_names(&refusal.error) {
+            return Ok(None);
+        }
+        let narrowed = Narrowed::of(transaction, &*self.schema().await?);
+        self.lacks_something |= narrowed.is_some();
+        Ok(narrowed)
     }
 
     /// Asks for something that changes nothing. Asking again does no harm, so a connection that breaks meanwhile is made

@@ -14,6 +14,7 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use super::picture::{Picture, Tables};
+use super::present;
 use super::tables::{DATABASE, INTERFACE};
 use super::unit::Unit;
 use crate::deadline::Deadline;
@@ -203,7 +204,12 @@ impl Unit<'_> {
         let requests = MonitorRequests::from([(INTERFACE.into(), vec![request])]);
         let (initial, mut updates) = connection.monitor::<TableUpdates<Change>>(DATABASE, &requests);
         let expired = |expired| Error::expired_before_commit(expired, "watching counters");
-        let initial = deadline.limit(initial).await.map_err(expired)?.map_err(Error::reading)?;
+        let initial = match deadline.limit(initial).await.map_err(expired)? {
+            Ok(initial) => initial,
+            // A schema without counters has none to watch, and what there is was asked for.
+            Err(error) if error.server().is_some_and(present::may_be_about_names) => return self.read_counters().await,
+            Err(error) => return Err(Error::reading(error)),
+        };
         let begin = Instant::now();
         let rows = |tables: TableUpdates<Change>| {
             tables.into_values().flat_map(BTreeMap::into_values).filter_map(|change| change.new)

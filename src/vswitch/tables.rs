@@ -25,8 +25,8 @@ pub const MARK: &str = "ovs-plugin";
 
 /// The columns that are read of every row of a table, or `None` for all there are.
 ///
-/// Only columns that every schema since Open vSwitch 2.5 has, so that a select never names an unknown one, and never
-/// `Bridge.ports` or `Open_vSwitch.bridges`, which grow with the switch.
+/// Never `Bridge.ports` or `Open_vSwitch.bridges`, which grow with the switch. Only columns that common schemas have:
+/// where one is not there, each command has to ask twice.
 pub(super) fn usual_columns(table: &str) -> Option<&'static [&'static str]> {
     Some(match table {
         OPEN_VSWITCH => &["_uuid", "cur_cfg", "next_cfg"],
@@ -121,7 +121,7 @@ pub const RELIED_ON: &[(&str, &[&str])] = &[
     (FLOW_SAMPLE_COLLECTOR_SET, &["id", "bridge"]),
 ];
 
-/// The columns by which people configure a row; every schema since Open vSwitch 2.6 has them. ovs-vswitchd writes none.
+/// The columns by which people configure a row, as far as the schema has them. ovs-vswitchd writes none.
 pub(super) fn configuration(table: &str) -> &'static [&'static str] {
     match table {
         OPEN_VSWITCH => {

@@ -29,7 +29,15 @@ impl Unit<'_> {
         let guards =
             inverse.operations.iter().take_while(|operation| matches!(operation, Operation::Wait { .. })).count();
         let target = ask_for_application(&mut inverse, None, &format!("taking back: {}", self.comment));
-        match send(self.session, &inverse, target).await {
+        let mut sent = send(self.session, &inverse, target).await;
+        // The guards name columns that an older schema may lack. No operation goes, so the places stay.
+        if let Err(SendError::Refused(refusal)) = &sent {
+            let narrowed = self.session.narrowed(&inverse, refusal).await.map_err(|error| error.to_string())?;
+            if let Some(narrowed) = narrowed {
+                sent = send(self.session, &narrowed.transaction, target).await;
+            }
+        }
+        match sent {
             // The rows are as before; that ovs-vswitchd follows at once is of no consequence.
             Ok((_, application)) => {
                 if let Err(error) = application.wait(self.session).await {

@@ -14,8 +14,9 @@ use crate::ovsdb::operation::{Condition, Row as Columns};
 use crate::ovsdb::transaction::Transaction;
 use crate::ovsdb::value::{Map, Optional, Uuid, UuidRef, Value};
 
-/// What ovs-vswitchd tells of an interface.
-#[derive(Clone, Debug, Deserialize, serde::Serialize, schemars::JsonSchema)]
+/// What ovs-vswitchd tells of an interface. What the schema lacks has its default.
+#[derive(Clone, Debug, Default, Deserialize, serde::Serialize, schemars::JsonSchema)]
+#[serde(default)]
 pub struct InterfaceStatus {
     /// The interface's name.
     pub name: String,

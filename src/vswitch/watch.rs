@@ -8,8 +8,9 @@ use tokio::sync::watch;
 
 use super::hub::Hub;
 use super::picture::{Picture, Tables};
+use super::secrets;
 use crate::ovsdb::operation::Name;
-use crate::ovsdb::replica::{self, Change, Changes, Phase, RowChange, RowView, State, Subscription, Told};
+use crate::ovsdb::replica::{self, Change, Changes, ColumnView, Phase, RowChange, RowView, State, Subscription, Told};
 use crate::ovsdb::value::Value;
 
 /// Something to tell to one who watches.
@@ -54,7 +55,7 @@ pub enum Reason {
     SchemaChanged,
 }
 
-/// A row that changed. Columns are as OVSDB writes them (RFC 7047 section 5.1).
+/// A row that changed. Columns are as OVSDB writes them (RFC 7047 section 5.1); secrets are hidden (`secrets.rs`).
 #[derive(Clone, Debug, Serialize)]
 pub struct Row {
     /// Its table.
@@ -149,12 +150,13 @@ impl Watch {
 
 fn told(tables: &replica::Tables, changed: &RowChange) -> Row {
     let now = tables.row(&changed.table, changed.uuid);
+    let shown = |name: &Name, value: ColumnView<'_>| secrets::hidden(&changed.table, name, &value.to_value());
     let all = |row: RowView<'_>| -> BTreeMap<Name, Value> {
         let columns = row.columns().filter(|(_, value)| !value.is_empty());
-        columns.map(|(name, value)| (name.clone(), value.to_value())).collect()
+        columns.map(|(name, value)| (name.clone(), shown(name, value))).collect()
     };
     let some = |row: RowView<'_>, columns: &[Name]| -> BTreeMap<Name, Value> {
-        columns.iter().filter_map(|name| Some((name.clone(), row.get(name)?.to_value()))).collect()
+        columns.iter().filter_map(|name| Some((name.clone(), shown(name, row.get(name)?)))).collect()
     };
     let (change, new, old, former) = match &changed.what {
         Change::Inserted => ("inserted", now.map(all), None, None),

@@ -206,7 +206,8 @@ fn a_schema_that_lacks_columns_is_found() {
     });
     switch.start_database();
     let finding = among(&switch, "schema-old");
-    assert_eq!(finding["message"], "schema 7.12.1 has no Interface.mtu_request");
+    let expected = "schema 7.12.1 has no Interface.mtu_request (an MTU can't be asked for)";
+    assert_eq!(finding["message"], expected);
 }
 
 #[test]

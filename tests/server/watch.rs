@@ -10,7 +10,7 @@ use nix::unistd::Pid;
 use serde_json::{Value, json};
 
 use crate::serving::{LIMIT, Server};
-use crate::support::{BINARY, Switch};
+use crate::support::{BINARY, Switch, schemas};
 use crate::websocket::{Socket, connect, receive, send};
 
 /// The rows of the first change that has one that fits; what is not about it is passed over.
@@ -167,4 +167,42 @@ fn a_watcher_is_told_when_the_database_goes_and_what_changed_meanwhile() {
     assert_eq!(watching.next()["event"], "connected");
     switch.vsctl(&["--no-wait", "add-br", "later"]);
     change_with(&mut || watching.next(), |row| row["name"] == "later" && row["change"] == "inserted");
+}
+
+#[test]
+fn a_watcher_is_told_the_same_where_the_schema_is_older() {
+    for release in ["1.9", "2.1", "2.5"] {
+        let switch = Switch::builder().schema(schemas::of_release(release)).start();
+        switch.ok("bridge-add", json!({"bridge": "br0"}));
+        let watching = Watching::start(&switch);
+        a_vlan_comes_changes_and_goes(&switch, &mut || watching.next());
+    }
+}
+
+#[test]
+fn who_watches_is_told_no_secrets_and_neither_is_the_log() {
+    let variables = [("OVS_PLUGIN_LOG", "trace")];
+    let server = Server::on(Switch::builder().veth("e1", "e1-p").start(), &[], &variables);
+    server.ok("bridge-add", json!({"bridge": "br0"}));
+    let watching = Watching::start(&server.switch);
+    let mut told = vec![watching.next()];
+    let secrets = ["geheim-one", "geheim-two"];
+    let options = json!({"options:psk": secrets[0], "external_ids:token": secrets[0], "options:key": "5"});
+    told.push(server.ok("port-add", json!({"bridge": "br0", "port": "e1", "options": options, "report": true})));
+    let values = json!({"options": format!("{{psk={},key=6}}", secrets[1]), "external_ids:token": secrets[1]});
+    told.push(server.ok("set", json!({"table": "Interface", "record": "e1", "values": values, "report": true})));
+    told.push(server.failed("set", json!({"table": "Port", "record": "e1", "values": {"tag:psk": secrets[1]}})));
+    server.ok("port-del", json!({"port": "e1"}));
+    let is_gone = |row: &Value| row["name"] == "e1" && row["table"] == "Interface" && row["change"] == "deleted";
+    loop {
+        told.push(watching.next());
+        if told.last().unwrap()["rows"].as_array().is_some_and(|rows| rows.iter().any(is_gone)) {
+            break;
+        }
+    }
+    let text = format!("{told:?}\n{}", server.said());
+    assert!(secrets.iter().all(|secret| !text.contains(secret)), "{text}");
+    let psk = |row: &Value, key: &str| format!("{:?}", row[key]["options"]).contains("(hidden)");
+    let rows: Vec<&Value> = told.iter().filter_map(|event| event["rows"].as_array()).flatten().collect();
+    assert!(rows.iter().any(|row| row["change"] == "modified" && psk(row, "old") && psk(row, "new")), "{told:#?}");
 }

@@ -113,6 +113,19 @@ pub fn plain(value: &Value) -> Value {
     }
 }
 
+/// Writes a new database file of this schema, with the one row of `Open_vSwitch` that a switch needs.
+pub fn create_of(schema: &Value, file: &Path) {
+    let schema_file = file.with_extension("ovsschema");
+    fs::write(&schema_file, schema.to_string()).unwrap();
+    let insert = json!(["Open_vSwitch", {"op": "insert", "table": "Open_vSwitch", "row": {}}]).to_string();
+    let (file, schema_file) = (file.to_str().unwrap(), schema_file.to_str().unwrap());
+    for words in [["create", file, schema_file], ["transact", file, &insert]] {
+        let mut command = Command::new("ovsdb-tool");
+        command.env("PATH", process::search_path()).args(words);
+        process::output_of(command);
+    }
+}
+
 /// Writes a new database file, with or without the one row of `Open_vSwitch` that a switch needs.
 pub fn create(file: &Path, with_root_row: bool) {
     // Made once per process and copied: the tool takes a good part of the time in which a switch starts.

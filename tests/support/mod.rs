@@ -27,6 +27,7 @@ mod namespace;
 mod plugin;
 mod process;
 pub mod proxy;
+pub mod schemas;
 mod state;
 mod switch;
 pub mod terminal;
@@ -38,5 +39,5 @@ pub use process::{
     children, descendants, is_root, name_of, output_of, run as run_to_end, scratch_directory, search_path,
     spawn_daemon, wait_until,
 };
-pub use state::difference;
+pub use state::{VOLATILE, difference, without_reports};
 pub use switch::{Builder, Switch};

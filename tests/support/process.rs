@@ -25,7 +25,13 @@ pub fn wait_until(limit: Duration, mut done: impl FnMut() -> bool) -> bool {
 }
 
 /// The output of a command that has to succeed, or a panic with all that it said.
-pub fn output_of(mut command: Command) -> String {
+pub fn output_of(command: Command) -> String {
+    outputs_of(command).0
+}
+
+/// Runs a command that has to succeed, and gives what it wrote to stdout and to stderr.
+#[track_caller]
+pub fn outputs_of(mut command: Command) -> (String, String) {
     let output = run(&mut command);
     assert!(
         output.status.success(),
@@ -34,7 +40,8 @@ pub fn output_of(mut command: Command) -> String {
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     );
-    String::from_utf8_lossy(&output.stdout).into_owned()
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (text(&output.stdout), text(&output.stderr))
 }
 
 /// Runs a command to its end, without an input.

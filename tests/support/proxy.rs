@@ -34,7 +34,7 @@ pub enum Fate {
     Cut,
 }
 
-type Judge = dyn Fn(From, &Value) -> Fate + Send + Sync;
+type Judge = dyn Fn(From, &mut Value) -> Fate + Send + Sync;
 
 /// The proxy; it ends with the test process.
 pub struct Proxy {
@@ -50,9 +50,21 @@ impl Proxy {
 
     /// Listens at `socket`, in front of `server`, and does with each message what `judge` says.
     pub fn with(socket: &Path, server: &Path, judge: impl Fn(From, &Value) -> Fate + Send + Sync + 'static) -> Proxy {
+        Proxy::start(socket, server, Arc::new(move |from, message: &mut Value| judge(from, message)))
+    }
+
+    /// Passes everything on as `edit` leaves it.
+    pub fn editing(socket: &Path, server: &Path, edit: impl Fn(From, &mut Value) + Send + Sync + 'static) -> Proxy {
+        let judge = move |from, message: &mut Value| {
+            edit(from, message);
+            Fate::Pass
+        };
+        Proxy::start(socket, server, Arc::new(judge))
+    }
+
+    fn start(socket: &Path, server: &Path, judge: Arc<Judge>) -> Proxy {
         let listener = UnixListener::bind(socket).unwrap();
         let passed = Arc::new(Mutex::new(Vec::new()));
-        let judge: Arc<Judge> = Arc::new(judge);
         let proxy = Proxy { socket: socket.to_owned(), passed: passed.clone() };
         let server = server.to_owned();
         thread::spawn(move || {
@@ -96,8 +108,8 @@ fn pass(from: From, mut source: UnixStream, mut sink: UnixStream, passed: &Mutex
         buffer.drain(..used);
         // What came in one piece was sent in one, so all of it counts before any answer to it.
         passed.lock().unwrap().extend(messages.iter().map(|message| Passed { from, message: message.clone() }));
-        for message in messages {
-            match judge(from, &message) {
+        for mut message in messages {
+            match judge(from, &mut message) {
                 Fate::Pass => {
                     if sink.write_all(message.to_string().as_bytes()).is_err() {
                         break 'reads;

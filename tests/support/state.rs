@@ -69,10 +69,12 @@ const LISTS: [&str; 4] = ["protocols", "flood_vlans", "trunks", "cvlans"];
 /// Numbers that may be absent, so that 0 is a value and not the default.
 const OPTIONAL_NUMBERS: [&str; 3] = ["tag", "mtu_request", "ofport_request"];
 
-/// Columns that say how the switch is doing and not how it should be.
-const VOLATILE: [(&str, &[&str]); 5] = [
+/// Columns that say how the switch is doing and not how it should be: what ovs-vswitchd (vswitchd/bridge.c) and
+/// ovsdb-server (ovsdb/ovsdb-server.c) write by themselves, at any time. Nothing that is compared has them.
+pub const VOLATILE: [(&str, &[&str]); 8] = [
     ("Bridge", &["datapath_id", "datapath_version", "rstp_status", "status"]),
     ("Controller", &["is_connected", "role", "status"]),
+    ("Datapath", &["capabilities", "datapath_version"]),
     (
         "Interface",
         &[
@@ -99,6 +101,8 @@ const VOLATILE: [(&str, &[&str]); 5] = [
             "status",
         ],
     ),
+    ("Manager", &["is_connected", "status"]),
+    ("Mirror", &["statistics"]),
     (
         "Open_vSwitch",
         &[
@@ -288,7 +292,8 @@ fn links(net: &Namespace, filter: &[&str]) -> Vec<Value> {
     links.into_iter().filter(|link| link.get("ifname").is_some()).collect()
 }
 
-/// The configuration in the database by table and row, and the kernel's links by their names.
+/// The configuration in the database by table and row, and the kernel's links by their names. This is the one way to
+/// compare a switch before and after something.
 pub fn dump(database: &Database, net: &Namespace) -> Value {
     let rows = database.snapshot(&database.tables()).map(|tables| database.tables().into_iter().zip(tables));
     let rows = rows.map(|tables| {
@@ -315,6 +320,22 @@ pub fn dump(database: &Database, net: &Namespace) -> Value {
         (text(&link["ifname"]), Value::Object(shown))
     });
     json!({"database": rows.unwrap_or(Value::Null), "links": Value::Object(links.collect())})
+}
+
+/// What `show` answers, without what ovs-vswitchd writes by itself at any time.
+pub fn without_reports(picture: &Value) -> Value {
+    // Members of the picture that have another name than the columns that they come from.
+    const MEMBERS: [&str; 5] = ["active_member", "connected", "egress", "mac", "spanning_tree"];
+    let is_reported =
+        |member: &str| MEMBERS.contains(&member) || VOLATILE.iter().any(|(_, columns)| columns.contains(&member));
+    match picture {
+        Value::Object(members) => {
+            let kept = members.iter().filter(|(name, _)| !is_reported(name));
+            kept.map(|(name, value)| (name.clone(), without_reports(value))).collect::<Map<_, _>>().into()
+        }
+        Value::Array(elements) => elements.iter().map(without_reports).collect(),
+        other => other.clone(),
+    }
 }
 
 /// The places at which two values differ, a line each.

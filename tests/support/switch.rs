@@ -15,6 +15,8 @@ use super::database::{self, Database};
 use super::docker;
 use super::plugin::{self, Answer, Call};
 use super::process;
+use super::proxy::Proxy;
+use super::schemas;
 use super::state;
 
 /// How long a daemon may take to do what it is waited for.
@@ -25,6 +27,8 @@ pub struct Switch {
     pub net: Namespace,
     pub database: Database,
     directory: PathBuf,
+    /// Between `ovs-vswitchd` and a database of an old schema.
+    proxy: Option<Proxy>,
     ovsdb_server: Mutex<Daemon>,
     ovs_vswitchd: Mutex<Daemon>,
 }
@@ -34,6 +38,7 @@ pub struct Builder {
     vswitchd: bool,
     database: bool,
     root_row: bool,
+    schema: Option<Value>,
     links: Vec<(String, String)>,
 }
 
@@ -57,6 +62,12 @@ impl Builder {
         self
     }
 
+    /// The database has this schema, and `ovs-vswitchd` writes only what that has.
+    pub fn schema(mut self, schema: Value) -> Builder {
+        self.schema = Some(schema);
+        self
+    }
+
     /// A pair of connected devices that is there, and up, before the switch.
     pub fn veth(mut self, a: &str, b: &str) -> Builder {
         self.links.push((a.into(), b.into()));
@@ -69,11 +80,20 @@ impl Builder {
             net.veth(a, b);
         }
         let directory = process::scratch_directory();
-        database::create(&directory.join("conf.db"), self.root_row);
+        let (file, socket) = (directory.join("conf.db"), directory.join("db.sock"));
+        match &self.schema {
+            Some(schema) => database::create_of(schema, &file),
+            None => database::create(&file, self.root_row),
+        }
+        let proxy = self.schema.map(|schema| {
+            let edit = move |from, message: &mut Value| schemas::writes_of_that_time(&schema, from, message);
+            Proxy::editing(&directory.join("old.sock"), &socket, edit)
+        });
         let switch = Switch {
             net,
-            database: Database::new(directory.join("db.sock")),
+            database: Database::new(socket),
             directory,
+            proxy,
             ovsdb_server: Mutex::new(Daemon::new("ovsdb-server")),
             ovs_vswitchd: Mutex::new(Daemon::new("ovs-vswitchd")),
         };
@@ -94,7 +114,7 @@ impl Switch {
     }
 
     pub fn builder() -> Builder {
-        Builder { vswitchd: true, database: true, root_row: true, links: Vec::new() }
+        Builder { vswitchd: true, database: true, root_row: true, schema: None, links: Vec::new() }
     }
 
     /// Where the sockets, the database, the logs and the pid files are.
@@ -172,11 +192,15 @@ impl Switch {
 
     // Changes from outside
 
-    /// Runs `ovs-vsctl`, which has to succeed and is waited for.
+    /// Runs `ovs-vsctl`, which has to succeed and is waited for. What ovs-vswitchd can't set up is a failure, as it is for
+    /// ovs-vsctl itself since Open vSwitch 3.6; older ones only say so.
+    #[track_caller]
     pub fn vsctl(&self, words: &[&str]) -> String {
         let mut command = self.tool("ovs-vsctl");
         command.arg("--timeout=20").arg(format!("--db={}", self.remote())).args(words);
-        process::output_of(command).trim_end().to_owned()
+        let (output, said) = process::outputs_of(command);
+        assert!(!said.contains("Error detected while setting up"), "ovs-vsctl {words:?}: {said}");
+        output.trim_end().to_owned()
     }
 
     /// A tool of Open vSwitch that finds this switch's daemons, in the namespace.
@@ -233,7 +257,8 @@ impl Switch {
     }
 
     pub fn start_vswitchd(&self) {
-        self.start(&self.ovs_vswitchd, &[&self.remote()]);
+        let remote = self.proxy.as_ref().map_or_else(|| self.remote(), Proxy::remote);
+        self.start(&self.ovs_vswitchd, &[&remote]);
     }
 
     /// Ends `ovs-vswitchd`. Its bridges' devices stay: they are there for the next one to take over.

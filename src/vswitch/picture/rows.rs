@@ -1,7 +1,7 @@
 //! The rows of a switch as Rust structs, decoded straight from the wire.
 //!
-//! Only columns that every schema since Open vSwitch 2.5 has (ovs-vswitchd.conf.db(5)), so that a select never names an
-//! unknown one. A column that is left out, as monitors do with default values, has its default.
+//! A column that is left out, as monitors do with default values, and selects with what the schema lacks, has its
+//! default.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -310,11 +310,15 @@ impl Tables {
         selects
     }
 
-    /// The rows of a replica that has [`COLUMNS`], as of one transaction. A row that can't be read is left out, as is a
-    /// table that the schema does not have.
+    /// The rows of a replica that has of [`COLUMNS`] what the schema has, as of one transaction. A row that can't be read
+    /// is left out.
     pub fn of_replica(tables: &replica::Tables) -> Tables {
         let select = |&(table, columns): &(&'static str, &[&'static str])| {
-            let columns: Vec<Name> = columns.iter().map(|column| Name::from(*column)).collect();
+            let has = |column| {
+                column == "_uuid" || tables.table(table).is_some_and(|table| table.shape().column(column).is_some())
+            };
+            let columns: Vec<Name> = columns.iter().copied().filter(|column| has(column)).map(Name::from).collect();
+            // There are none of a table that the schema does not have.
             OperationResult::known(tables.select(table, &[], &columns).unwrap_or_default())
         };
         let results: Vec<OperationResult> = COLUMNS.iter().map(select).collect();

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::rows::{BridgeRow, InterfaceRow, PortRow, RemoteRow, Strings, Tables};
 use crate::ovsdb::value::Uuid;
 use crate::vswitch::derived::{self, Network};
+use crate::vswitch::secrets;
 use crate::vswitch::tables::MARK;
 
 /// The whole switch. Members without a value are left out.
@@ -229,9 +230,6 @@ pub(crate) const TUNNELS: &[&str] =
 /// How ovs-vswitchd spells that a bond has no active member (vswitchd/bridge.c, `port_refresh_bond_status`).
 const NO_MAC: &str = "00:00:00:00:00:00";
 
-/// Options whose values nobody should read over a shoulder (IPsec of ovs-monitor-ipsec(8)).
-const SECRET: &[&str] = &["psk", "private_key"];
-
 impl Picture {
     /// Makes the tree. Looks at each row once.
     pub fn of(tables: &Tables) -> Picture {
@@ -381,9 +379,7 @@ impl<'t> Index<'t> {
 
     fn interface(&self, row: &InterfaceRow) -> InterfacePicture {
         let mut options = row.options.clone();
-        for (_, value) in options.iter_mut().filter(|(key, _)| SECRET.contains(&key.as_str())) {
-            *value = "(hidden)".into();
-        }
+        secrets::hide_in_strings(&mut options);
         let is_tunnel = TUNNELS.contains(&row.r#type.as_str());
         let peer = row.options.get("peer").filter(|_| row.r#type == "patch");
         InterfacePicture {
