@@ -11,6 +11,7 @@ mod client;
 mod doors;
 mod killed;
 mod limits;
+mod other_servers;
 mod over_tcp;
 mod pages;
 mod python;
