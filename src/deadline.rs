@@ -58,9 +58,13 @@ impl Deadline {
     /// A deadline for the first of several attempts that have to share the time that is left.
     pub fn share(&self, attempts: usize) -> Self {
         let now = Instant::now();
-        let left = self.at.saturating_duration_since(now);
-        let share = left / u32::try_from(attempts.max(1)).unwrap_or(u32::MAX);
+        let share = self.left() / u32::try_from(attempts.max(1)).unwrap_or(u32::MAX);
         Deadline { at: now + share, ..self.clone() }
+    }
+
+    /// The time that is left.
+    pub fn left(&self) -> Duration {
+        self.at.saturating_duration_since(Instant::now())
     }
 
     /// Waits for `work`, at most until the deadline.

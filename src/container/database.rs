@@ -3,14 +3,16 @@
 //! The agent kills without warning, so whatever is written is written beside the database and then renamed over it.
 
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::process::output;
 use super::{Paths, Problem, say, stale};
+use crate::vswitch::tables::DATABASE;
 
 /// Each step of ovsdb-tool takes milliseconds; one that takes this long has gone wrong.
 const TOOL_LIMIT: Duration = Duration::from_secs(10);
@@ -92,16 +94,24 @@ fn back_up(file: &Path, version: &str) -> Result<PathBuf, Problem> {
 fn convert(step: &str, file: &Path, schema: &str) -> Result<(), Problem> {
     let path = text(file)?;
     let kept = |Problem(why): Problem| Problem(format!("{path} is kept as it is, but can't be used: {why}"));
+    if is_clustered(file)? {
+        return Err(kept(Problem(
+            "it is a member of a cluster, and init makes and converts only databases that are in no cluster; \
+             `ovsdb-tool cluster-to-standalone` makes one of it"
+                .into(),
+        )));
+    }
+    // This checks the record that has the schema, too.
     let from = tool(&["db-version", path]).map_err(kept)?;
     // ovsdb-tool would convert any database, and drop everything that the schema does not have.
-    let name = tool(&["db-name", path]).map_err(kept)?;
-    if name != "Open_vSwitch" {
-        return Err(kept(Problem(format!("it is a database of {name}, expected Open_vSwitch"))));
+    let name = database_name(file).map_err(kept)?;
+    if name != DATABASE {
+        return Err(kept(Problem(format!("it is a database of {name}, expected {DATABASE}"))));
     }
     // The whole of it has to be readable, not just its schema.
     tool(&["query", path, r#"["Open_vSwitch"]"#]).map_err(kept)?;
     let to = tool(&["schema-version", schema])?;
-    if tool(&["compare-versions", &from, "<", &to]).is_err() {
+    if schema_version(&from).map_err(kept)? >= schema_version(&to)? {
         if from != to {
             say(step, format_args!("the database has schema {from}, newer than {to}, and is left so"));
         }
@@ -120,8 +130,40 @@ fn convert(step: &str, file: &Path, schema: &str) -> Result<(), Problem> {
     Ok(())
 }
 
+/// The numbers of a schema's version, in the order in which they count (RFC 7047 section 3.1). `ovsdb-tool
+/// compare-versions` compares them too, but not before Open vSwitch 2.9.
+fn schema_version(text: &str) -> Result<Vec<u64>, Problem> {
+    let numbers: Result<Vec<u64>, _> = text.split('.').map(str::parse).collect();
+    let numbers = numbers.ok().filter(|numbers| numbers.len() == 3);
+    numbers.ok_or_else(|| Problem(format!("{text:?} is not the version of a schema, expected X.Y.Z")))
+}
+
 /// The start of each record of the file (ovsdb(5), "Standalone Format").
 const MAGIC: &[u8] = b"OVSDB JSON ";
+
+/// The start of the file of a cluster's member (ovsdb(5), "Clustered Format").
+const CLUSTER_MAGIC: &[u8] = b"OVSDB CLUSTER ";
+
+fn is_clustered(file: &Path) -> Result<bool, Problem> {
+    let mut start = Vec::new();
+    let opened = File::open(file).and_then(|file| file.take(CLUSTER_MAGIC.len() as u64).read_to_end(&mut start));
+    opened.map_err(|error| Problem::io(file.display(), error))?;
+    Ok(start == CLUSTER_MAGIC)
+}
+
+/// The name in the schema, which is the file's first record. `ovsdb-tool db-name` tells the same, but not before Open
+/// vSwitch 2.9.
+fn database_name(file: &Path) -> Result<String, Problem> {
+    #[derive(Deserialize)]
+    struct Schema {
+        name: String,
+    }
+    let mut text = BufReader::new(File::open(file).map_err(|error| Problem::io(file.display(), error))?);
+    // A line that says how long the record is, then the record.
+    text.read_until(b'\n', &mut Vec::new()).map_err(|error| Problem::io(file.display(), error))?;
+    let schema = Schema::deserialize(&mut serde_json::Deserializer::from_reader(text));
+    schema.map(|schema| schema.name).map_err(|error| Problem(format!("its schema is unreadable: {error}")))
+}
 
 /// A process that is killed in the middle of writing leaves part of a record at the end of the file. ovsdb-server goes
 /// on without it; ovsdb-tool does not, so it is cut off, after a copy. Damage anywhere else is not for us to judge.
@@ -246,6 +288,16 @@ fn operating_system() -> (String, String) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn versions_of_schemas_are_compared_by_their_numbers() {
+        let version = |text| schema_version(text).unwrap();
+        assert!(version("7.9.0") < version("7.12.1") && version("7.12.1") < version("8.0.0"));
+        assert!(version("8.3.1") >= version("8.3.1"));
+        for text in ["", "7", "7.1", "7.1.x", "7.1.0.0"] {
+            assert!(schema_version(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn only_whole_records_count() {

@@ -69,7 +69,7 @@ pub(super) struct Shared {
     state: Mutex<State>,
     /// Rung when there is something to write.
     outgoing: Notify,
-    /// How often the reading task has read something.
+    /// How often something has been read.
     activity: AtomicU64,
     /// Where those who wait do the work.
     plain: Option<Mutex<PlainStream>>,
@@ -313,7 +313,7 @@ impl Connection {
     }
 
     /// Why the connection is gone, if it is.
-    pub(super) fn ended(&self) -> Option<Disconnect> {
+    pub fn ended(&self) -> Option<Disconnect> {
         self.shared.lock().ended.clone()
     }
 
@@ -473,7 +473,7 @@ impl Shared {
     }
 
     /// Marks the connection as gone and fails everything in flight.
-    fn end(&self, cause: Disconnect) {
+    pub(super) fn end(&self, cause: Disconnect) {
         let mut state = self.lock();
         if state.ended.is_some() {
             return;
@@ -494,6 +494,7 @@ impl Shared {
     fn receive(&self, text: Text<'_>) -> Result<(), Disconnect> {
         match Message::parse(text).map_err(|error| Disconnect::Message(error.to_string()))? {
             Message::Reply { id, outcome } => {
+                // Ours are all numbers; one that is none is an answer to nothing of ours.
                 let call = id.get().parse().ok().and_then(|id: u64| self.lock().pending.remove(&id));
                 match call {
                     Some(Pending { method, complete }) => {
@@ -546,7 +547,10 @@ impl Shared {
     }
 
     fn tell(&self, id: Part<'_>, notice: Notice<'_>) {
-        let id: String = id.parse().unwrap_or_default();
+        // Ours are all strings; one that is none is not ours.
+        let Ok(id) = id.parse::<String>() else {
+            return debug!(id = id.get(), "an update of a monitor that was never asked for");
+        };
         let sink = self.lock().monitors.get(&id).cloned();
         let wanted = match sink {
             Some(sink) => (sink.lock().unwrap_or_else(PoisonError::into_inner))(notice),
@@ -573,10 +577,10 @@ impl PlainStream {
         }
         match rustix::io::read(&self.socket, spare_capacity(self.framer.space())) {
             Ok(0) => return Err(ended(&self.framer)),
-            Ok(_) => {}
+            Ok(_) => shared.activity.fetch_add(1, Ordering::Relaxed),
             Err(Errno::AGAIN | Errno::INTR) => return Ok(false),
             Err(error) => return Err(Disconnect::Io(Arc::new(error.into()))),
-        }
+        };
         receive_all(shared, &mut self.framer)?;
         // The answer to an echo.
         self.write(shared)?;

@@ -32,6 +32,8 @@ pub enum ErrorClass {
     Canceled,
     /// The server has no database of that name (any more).
     UnknownDatabase,
+    /// A member of a cluster that has not joined it yet, or a relay that has not reached its source yet.
+    DatabaseNotAvailable,
     /// The server does not know the method; older servers lack the newer ones.
     UnknownMethod,
     /// `monitor_cancel` of a monitor that does not exist.
@@ -73,6 +75,7 @@ impl From<&str> for ErrorClass {
             "aborted" => ErrorClass::Aborted,
             "canceled" => ErrorClass::Canceled,
             "unknown database" => ErrorClass::UnknownDatabase,
+            "database not available" => ErrorClass::DatabaseNotAvailable,
             "unknown method" => ErrorClass::UnknownMethod,
             "unknown monitor" => ErrorClass::UnknownMonitor,
             "duplicate uuid-name" => ErrorClass::DuplicateUuidName,
@@ -114,10 +117,26 @@ impl fmt::Display for ServerError {
         if let Some(details) = &self.details {
             write!(f, ": {details}")?;
         }
-        if let Some(syntax) = &self.syntax {
-            write!(f, " (at {syntax})")?;
+        match &self.syntax {
+            // Often the whole request, which says nothing that is not known.
+            Some(syntax) => write!(f, " (at {})", Beginning(syntax)),
+            None => Ok(()),
         }
-        Ok(())
+    }
+}
+
+/// The longest part of a request that an error repeats.
+const SYNTAX_SHOWN: usize = 120;
+
+/// A text, or its beginning if it is long.
+struct Beginning<'a>(&'a str);
+
+impl fmt::Display for Beginning<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.char_indices().nth(SYNTAX_SHOWN) {
+            Some((end, _)) => write!(f, "{}…", &self.0[..end]),
+            None => f.write_str(self.0),
+        }
     }
 }
 
@@ -201,5 +220,22 @@ impl CallError {
             CallError::Server { error, .. } => Some(error),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_repeats_only_the_beginning_of_a_long_request() {
+        let error = |syntax: &str| ServerError {
+            error: "syntax error".into(),
+            details: Some("why".into()),
+            syntax: Some(syntax.into()),
+        };
+        assert_eq!(error("{\"a\":1}").to_string(), "syntax error: why (at {\"a\":1})");
+        let long = error(&"é".repeat(1000)).to_string();
+        assert_eq!(long, format!("syntax error: why (at {}…)", "é".repeat(SYNTAX_SHOWN)));
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! From the wire upwards: [`remote`] opens a stream, [`frame`] cuts it into texts, [`json`] and [`message`] read those as
 //! JSON-RPC 1.0, [`connection`] matches replies to calls. What is said is built from [`value`], [`operation`],
-//! [`transaction`] and [`monitor`]; [`schema`] and [`text`] are for values that people typed. [`replica`] keeps tables current in memory.
+//! [`transaction`] and [`monitor`]; [`schema`] and [`text`] are for values that people typed. [`membership`] tells which
+//! of several servers to use, and [`replica`] keeps tables current in memory.
 //!
 //! JSON-RPC 2.0 libraries do not fit: OVSDB has no message boundaries but the JSON itself, the server asks the client
 //! back (`echo`), notifications carry a null id, and any member the server does not know closes the connection.
@@ -12,6 +13,7 @@ pub mod error;
 pub mod frame;
 pub mod json;
 mod known;
+pub mod membership;
 pub mod message;
 pub mod monitor;
 pub mod operation;

@@ -426,11 +426,14 @@ pub(super) fn ask_for_application(transaction: &mut Transaction, new_root: Optio
 
 /// Sends a transaction, which ovs-vswitchd is then yet to apply.
 async fn transact(session: &mut Session, plan: Plan) -> Result<(Committed, Application), Failure> {
-    let (results, applied) = send(session, &plan.transaction, plan.target).await.map_err(|error| match error {
-        SendError::Refused(error) if is_lost_race(&error, plan.guards) => Failure::LostRace(Error::Refused(error)),
-        SendError::Refused(error) => Failure::Final(Error::Refused(error)),
-        SendError::Other(error) => Failure::Final(error),
-    })?;
+    let (results, applied) = match send(session, &plan.transaction, plan.target).await {
+        Ok(sent) => sent,
+        Err(SendError::Refused(error)) if is_lost_race(&error, plan.guards) => {
+            return Err(Failure::LostRace(Error::Refused(error)));
+        }
+        Err(SendError::Refused(error)) => return Err(Failure::Final(session.refused(&plan.transaction, error).await)),
+        Err(SendError::Other(error)) => return Err(Failure::Final(error)),
+    };
     let uuids = plan.inserts.into_iter().filter_map(|(name, place)| Some((name, results[place].uuid()?))).collect();
     let before = plan.before.into_iter().filter_map(|(uuid, place)| {
         let rows: Vec<Columns> = results[place].rows().ok()?;

@@ -97,7 +97,8 @@ impl Hub {
         let mut state = self.replica.state();
         let before = state.borrow().rounds;
         let told = state.wait_for(|state| state.forbidden && state.rounds > before).await;
-        let cause = told.map(|state| state.error.clone().unwrap_or_default());
+        // With the round that ended so, its error was told.
+        let cause = told.map(|state| state.error.clone().unwrap_or_else(|| "the system forbids it".into()));
         match cause {
             Ok(cause) => Error::NotConnected { remotes: self.remotes.clone(), cause },
             Err(_) => std::future::pending().await,
@@ -182,6 +183,7 @@ impl Hub {
     }
 }
 
+/// 0 without a root row: ovs-vswitchd has applied nothing then, and whoever waits goes on waiting.
 fn cur_cfg_of(tables: &Tables) -> i64 {
     let root = tables.table(OPEN_VSWITCH).and_then(|table| table.rows().next());
     root.and_then(|root| root.get("cur_cfg")?.as_integer()).unwrap_or_default()

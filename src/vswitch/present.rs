@@ -73,6 +73,32 @@ impl Narrowed {
     }
 }
 
+/// What a transaction writes, or reads just before it writes that, and the schema lacks; in words.
+pub(super) fn lacking(transaction: &Transaction, schema: &DatabaseSchema) -> Option<String> {
+    let version = &schema.version;
+    transaction.operations.iter().filter_map(named).find_map(|(table, columns)| {
+        if !schema.tables.contains_key(table.as_ref()) {
+            return Some(format!("the database's schema {version} has no table {table}"));
+        }
+        let unknown = columns.into_iter().find(|column| !has(schema, table, column))?;
+        Some(format!("the database's schema {version} has no column {table}.{unknown}"))
+    })
+}
+
+/// The table and the columns that an operation changes, or reads just before it changes them.
+fn named(operation: &Operation) -> Option<(&Name, Vec<&Name>)> {
+    match operation {
+        Operation::Insert { table, row, .. } | Operation::Update { table, row, .. } => {
+            Some((table, row.keys().collect()))
+        }
+        Operation::Mutate { table, mutations, .. } => {
+            Some((table, mutations.iter().map(|mutation| &mutation.0).collect()))
+        }
+        Operation::Select { table, columns: Some(columns), .. } => Some((table, columns.iter().collect())),
+        _ => None,
+    }
+}
+
 /// Whether something was left out.
 fn keep_present(columns: &mut Vec<Name>, schema: &DatabaseSchema, table: &str) -> bool {
     let before = columns.len();

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tracing::debug;
 
@@ -13,16 +14,19 @@ use super::unit::LinkChange;
 use crate::deadline::{Deadline, Expired};
 use crate::error::Error;
 use crate::links::Links;
-use crate::ovsdb::operation::Row as Columns;
+use crate::ovsdb::error::ErrorClass;
+use crate::ovsdb::membership::{self, Choice, Standing, Unfit};
 use crate::ovsdb::remote;
 use crate::ovsdb::schema::DatabaseSchema;
-use crate::ovsdb::transaction::{OperationResult, TransactError, Transaction};
-use crate::ovsdb::value::Value;
+use crate::ovsdb::transaction::{OperationResult, TransactError, TransactReply, Transaction};
 use crate::ovsdb::{CallError, Connection, Remote, Reply};
 use crate::settings::Settings;
 
 /// A server that is coming up is asked again this often.
 pub(super) const RECONNECT_PAUSE: Duration = Duration::from_millis(20);
+
+/// Why a server that says nothing is not used.
+const SILENT: &str = "the server does not answer";
 
 /// The outside world, opened piece by piece when it is needed.
 pub struct Session {
@@ -53,8 +57,36 @@ enum Database {
 struct Own {
     /// Once there is one.
     connection: Option<Connection>,
-    /// Which of the remotes it is to, or which is to be tried first.
+    /// Which of the remotes it is to, or was to.
     remote: usize,
+    /// Which of them will do, once one was tried.
+    search: Option<Search>,
+}
+
+/// The remotes are tried in turn, again and again, until one will do.
+struct Search {
+    /// Whether the server of the connection is one that will do.
+    found: bool,
+    choice: Choice,
+    /// Where the round begins.
+    first: usize,
+    /// How many were tried in this round, that of the connection included.
+    tried: usize,
+    /// Why each of them will not do, as far as is known.
+    causes: Vec<Option<String>>,
+    /// How many of them the system did not let us connect to, in this round.
+    denied: usize,
+    /// What the server that there is a connection to says of its place.
+    standing: Option<Reply<TransactReply>>,
+}
+
+/// How far a server that is asked can be believed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Judged {
+    /// What it was asked already counts.
+    Fit,
+    /// Whatever is to be known has to be asked again: it is another server, or one that has just proven itself.
+    AskAgain,
 }
 
 struct Shared {
@@ -90,17 +122,40 @@ impl Session {
         }
     }
 
-    /// The connection, made when there is none. A server that is not there yet is waited for.
+    /// The connection, to a server that will do; made when there is none. A server that is not there yet is waited for.
     pub(super) async fn connection(&mut self) -> Result<&Connection, Error> {
+        loop {
+            self.connect().await?;
+            if self.judge("waiting for the database to answer").await? == Judged::Fit {
+                break;
+            }
+        }
+        self.connect().await
+    }
+
+    /// The connection, to a server that may yet have to be judged by [`Session::judge`]: what it is asked meanwhile goes
+    /// in one write with the question for its place.
+    async fn connect(&mut self) -> Result<&Connection, Error> {
         match &mut self.database {
             Database::Own(own) => {
-                if own.connection.as_ref().is_none_or(|connection| !connection.is_open()) {
-                    own.connect(&self.settings.remotes, &self.deadline).await?;
-                }
+                own.connect(&self.settings.remotes, &self.deadline).await?;
                 own.connection.as_ref().ok_or_else(|| Error::Internal("no connection after connecting".into()))
             }
             Database::Shared(shared) => Ok(shared.connection.insert(shared.hub.connection(&self.deadline).await?)),
         }
+    }
+
+    /// Finds out whether the server will do, if that is not known yet. One that does not is given up, and the next one
+    /// is to be asked.
+    async fn judge(&mut self, doing: &'static str) -> Result<Judged, Error> {
+        // A hub looks for a server itself.
+        let Database::Own(own) = &mut self.database else { return Ok(Judged::Fit) };
+        let judged = own.judge(&self.settings.remotes, &self.deadline, doing).await?;
+        if judged == Judged::AskAgain {
+            // It may be on its way from a server that will not do.
+            self.schema_reply = None;
+        }
+        Ok(judged)
     }
 
     /// The hub, if the session is over one.
@@ -161,48 +216,39 @@ impl Session {
         Ok(narrowed)
     }
 
+    /// Why the server refused a change: its schema lacks something, or whatever else it says.
+    pub(super) async fn refused(&mut self, transaction: &Transaction, refusal: TransactError) -> Error {
+        if present::may_be_about_names(&refusal.error)
+            // Without the schema there is still what the server said.
+            && let Ok(schema) = self.schema().await
+            && let Some(lacking) = present::lacking(transaction, &schema)
+        {
+            return Error::NotFound(lacking);
+        }
+        Error::Refused(refusal)
+    }
+
     /// Asks for something that changes nothing. Asking again does no harm, so a connection that breaks meanwhile is made
-    /// anew, and a server that has never said a word gets only its share of the time while there are others.
+    /// anew, and a server that will not do is given up for the next one.
     async fn ask<T: DeserializeOwned>(
         &mut self,
         mut ask: impl FnMut(&Connection) -> Reply<T>,
         doing: &'static str,
     ) -> Result<T, Error> {
         loop {
-            let mut reply = ask(self.connection().await?);
-            let others = self.others_to_ask();
-            let mut answer = self.deadline.share(1 + others).limit(&mut reply).await;
-            if others > 0 && matches!(answer, Err(Expired::Time(_))) {
-                if self.others_to_ask() > 0 {
-                    self.turn_to_next();
-                    continue;
-                }
-                // It has begun to speak.
-                answer = self.deadline.limit(reply).await;
+            let reply = ask(self.connect().await?);
+            if self.judge(doing).await? == Judged::AskAgain {
+                continue;
             }
+            let answer = self.deadline.limit(reply).await;
             match answer.map_err(|expired| Error::expired_before_commit(expired, doing))? {
                 Ok(answer) => return Ok(answer),
                 Err(error @ CallError::Disconnected { .. }) => debug!(%error, "asking again"),
-                Err(error) => return Err(Error::reading(error)),
+                Err(error) => match (why_not_served(&error), &mut self.database) {
+                    (Some(unfit), Database::Own(own)) => own.give_up(unfit.to_string()),
+                    _ => return Err(Error::reading(error)),
+                },
             }
-        }
-    }
-
-    /// How many remotes come after this one, if it has not said anything yet.
-    fn others_to_ask(&self) -> usize {
-        match &self.database {
-            Database::Own(Own { connection: Some(connection), remote }) if connection.activity() == 0 => {
-                self.settings.remotes.len() - 1 - remote
-            }
-            _ => 0,
-        }
-    }
-
-    fn turn_to_next(&mut self) {
-        if let Database::Own(own) = &mut self.database {
-            debug!("the server says nothing; trying the next one");
-            own.connection = None;
-            own.remote += 1;
         }
     }
 
@@ -240,7 +286,7 @@ impl Session {
     pub async fn expect_schema(&mut self) -> Result<(), Error> {
         // A hub has it.
         if self.hub().is_none() && self.schema.is_none() && self.schema_reply.is_none() {
-            self.schema_reply = Some(self.connection().await?.get_schema(DATABASE));
+            self.schema_reply = Some(self.connect().await?.get_schema(DATABASE));
         }
         Ok(())
     }
@@ -250,10 +296,16 @@ impl Session {
         let mut select = Transaction::new();
         select.select(OPEN_VSWITCH, Vec::new(), &["cur_cfg", "next_cfg"]);
         let results = self.read(&select).await?;
-        let rows: Vec<Columns> =
-            results.into_iter().next().and_then(|result| result.into_rows().ok()).unwrap_or_default();
-        let number = |row: &Columns, column: &str| row.get(column).and_then(Value::as_integer).unwrap_or_default();
-        Ok(rows.first().is_some_and(|row| number(row, "cur_cfg") >= number(row, "next_cfg")))
+        #[derive(Deserialize)]
+        struct Root {
+            cur_cfg: i64,
+            next_cfg: i64,
+        }
+        let unreadable =
+            |error| Error::NotCommitted { cause: format!("the row of {OPEN_VSWITCH} is unreadable: {error}") };
+        let rows = results.first().map(|result| result.rows::<Root>()).transpose().map_err(unreadable)?;
+        // As long as there is no row, nobody has configured anything, and ovs-vswitchd has not begun.
+        Ok(rows.unwrap_or_default().first().is_some_and(|row| row.cur_cfg >= row.next_cfg))
     }
 
     /// The kernel's network devices.
@@ -265,42 +317,196 @@ impl Session {
     }
 }
 
+/// Why a server refuses whatever it is asked about the database.
+fn why_not_served(error: &CallError) -> Option<Unfit> {
+    match error.server()?.class() {
+        ErrorClass::UnknownDatabase => Some(Unfit::NoDatabase(DATABASE.into())),
+        ErrorClass::DatabaseNotAvailable => Some(Unfit::NotConnected),
+        _ => None,
+    }
+}
+
+/// Those who could not be reached, or will not do, and why.
+fn not_connected(remotes: &[Remote], cause: String) -> Error {
+    Error::NotConnected { remotes: remotes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "), cause }
+}
+
 impl Own {
-    /// Tries the remotes in turn, again and again, until one answers or the time is up. One that keeps silent leaves time
-    /// for the others.
+    /// There is a connection afterwards. The remotes are tried in turn, again and again, until one takes it or the time is
+    /// up. One that keeps silent leaves time for the others.
     async fn connect(&mut self, remotes: &[Remote], deadline: &Deadline) -> Result<(), Error> {
-        let not_connected = |cause: String| Error::NotConnected {
-            remotes: remotes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
-            cause,
-        };
-        let order: Vec<usize> = (self.remote..remotes.len()).chain(0..self.remote).collect();
+        match &self.connection {
+            Some(connection) if connection.is_open() => return Ok(()),
+            Some(connection) => {
+                let cause =
+                    connection.ended().map_or_else(|| "the connection is gone".into(), |cause| cause.to_string());
+                let was_found = self.search.as_ref().is_some_and(|search| search.found);
+                self.give_up(cause);
+                if was_found && let Some(search) = &mut self.search {
+                    // It may be back at once, and knows what was asked of it.
+                    search.choice = Choice::among(remotes.len());
+                    search.begin_round(self.remote);
+                }
+            }
+            None => {}
+        }
+        let search = self.search.get_or_insert_with(|| Search::new(remotes.len()));
         loop {
-            let mut last = String::from("no remote is set");
-            let mut denied = 0;
-            for (tried, &place) in order.iter().enumerate() {
+            while search.tried < remotes.len() {
+                let place = (search.first + search.tried) % remotes.len();
+                search.tried += 1;
                 let Some(remote) = remotes.get(place) else { continue };
-                let others = order.len() - 1 - tried;
+                let others = remotes.len() - search.tried;
                 match deadline.share(1 + others).limit(Connection::open(remote)).await {
                     Ok(Ok(connection)) => {
+                        search.standing = Some(membership::ask(&connection, DATABASE));
                         (self.connection, self.remote) = (Some(connection), place);
                         return Ok(());
                     }
                     Ok(Err(error)) => {
                         debug!(%remote, %error, "not connected");
-                        denied += usize::from(remote::is_final(&error));
-                        last = error.to_string();
+                        search.denied += usize::from(remote::is_final(&error));
+                        search.note(place, error.to_string());
                     }
-                    Err(Expired::Time(_)) if others > 0 => debug!(%remote, "no answer"),
-                    Err(expired) => return Err(not_connected(expired.to_string())),
+                    Err(Expired::Time(_)) if others > 0 => {
+                        debug!(%remote, "no answer");
+                        search.note(place, SILENT.into());
+                    }
+                    Err(expired) => return Err(search.expired(remotes, place, SILENT, &expired)),
                 }
             }
             // Waiting does not give us rights.
-            if denied > 0 && denied == order.len() {
-                return Err(not_connected(last));
+            if search.denied > 0 && search.denied == remotes.len() {
+                return Err(not_connected(remotes, search.causes(remotes).join("; ")));
             }
             if let Err(expired) = deadline.sleep(RECONNECT_PAUSE).await {
-                return Err(not_connected(format!("{last}, and {expired}")));
+                return Err(search.told(remotes, &expired));
+            }
+            search.begin_round(0);
+        }
+    }
+
+    /// Waits for what the server says of its place, and judges it.
+    async fn judge(&mut self, remotes: &[Remote], deadline: &Deadline, doing: &'static str) -> Result<Judged, Error> {
+        let (Some(search), Some(connection)) = (&mut self.search, &self.connection) else {
+            return Err(Error::Internal("no server to judge".into()));
+        };
+        if search.found {
+            return Ok(Judged::Fit);
+        }
+        let Some(mut reply) = search.standing.take() else {
+            return Err(Error::Internal("a server that was not asked for its place".into()));
+        };
+        let others = remotes.len() - search.tried;
+        let mut answer = deadline.share(1 + others).limit(&mut reply).await;
+        if others > 0 && matches!(answer, Err(Expired::Time(_))) {
+            if connection.activity() == 0 {
+                self.give_up(SILENT.into());
+                return Ok(Judged::AskAgain);
+            }
+            // It has begun to speak.
+            answer = deadline.limit(reply).await;
+        }
+        let answer = answer.map_err(|expired| match search.causes(remotes).is_empty() {
+            true if remotes.len() == 1 => Error::expired_before_commit(expired, doing),
+            _ => search.expired(remotes, self.remote, SILENT, &expired),
+        })?;
+        let patience = membership::PATIENCE.min(deadline.left() / 4);
+        let standing = match membership::answered(answer, DATABASE) {
+            Ok(standing) => standing.and_then(|standing| search.choice.takes(standing, patience).map(|()| standing)),
+            Err(error) => {
+                self.give_up(error.to_string());
+                return Ok(Judged::AskAgain);
+            }
+        };
+        match standing {
+            Ok(Standing::Latest | Standing::Follower) => {
+                search.found = true;
+                Ok(Judged::Fit)
+            }
+            Ok(Standing::Relay) => {
+                // What it has told so far may be from before it lost its source.
+                let proof = connection.transact(DATABASE, &membership::proof());
+                match deadline.share(1 + others).limit(proof).await {
+                    Ok(answer) => match membership::proven(answer) {
+                        Ok(()) => search.found = true,
+                        Err(error) => self.give_up(error.to_string()),
+                    },
+                    Err(Expired::Time(_)) if others > 0 => self.give_up(Unfit::NoSource.to_string()),
+                    Err(expired) => {
+                        let cause = Unfit::NoSource.to_string();
+                        return Err(search.expired(remotes, self.remote, &cause, &expired));
+                    }
+                }
+                Ok(Judged::AskAgain)
+            }
+            Err(unfit) => {
+                self.give_up(unfit.to_string());
+                Ok(Judged::AskAgain)
             }
         }
+    }
+
+    /// Ends the connection. The next one is to be tried.
+    fn give_up(&mut self, cause: String) {
+        debug!(remote = self.connection.as_ref().map(Connection::remote), cause, "the server will not do");
+        self.connection = None;
+        if let Some(search) = &mut self.search {
+            (search.found, search.standing) = (false, None);
+            search.note(self.remote, cause);
+        }
+    }
+}
+
+impl Search {
+    fn new(remotes: usize) -> Self {
+        Search {
+            found: false,
+            choice: Choice::among(remotes),
+            first: 0,
+            tried: 0,
+            causes: vec![None; remotes],
+            denied: 0,
+            standing: None,
+        }
+    }
+
+    fn begin_round(&mut self, first: usize) {
+        self.choice.begin_round();
+        (self.first, self.tried, self.denied) = (first, 0, 0);
+    }
+
+    fn note(&mut self, remote: usize, cause: String) {
+        if let Some(known) = self.causes.get_mut(remote) {
+            *known = Some(cause);
+        }
+    }
+
+    /// Why no remote will do, as far as is known.
+    fn causes(&self, remotes: &[Remote]) -> Vec<String> {
+        let known = remotes.iter().zip(&self.causes).filter_map(|(remote, cause)| Some((remote, cause.as_ref()?)));
+        match remotes {
+            [_] => known.map(|(_, cause)| cause.clone()).collect(),
+            _ => known.map(|(remote, cause)| format!("{remote}: {cause}")).collect(),
+        }
+    }
+
+    /// The same, and why nothing further was tried.
+    fn told(&self, remotes: &[Remote], expired: &Expired) -> Error {
+        let mut told = self.causes(remotes).join("; ");
+        if !told.is_empty() {
+            told += ", and ";
+        }
+        not_connected(remotes, format!("{told}{expired}"))
+    }
+
+    /// The time was up while this remote was waited for. What is known of it from before tells more than that.
+    fn expired(&mut self, remotes: &[Remote], place: usize, cause: &str, expired: &Expired) -> Error {
+        if matches!(expired, Expired::Time(_))
+            && let Some(known) = self.causes.get_mut(place)
+        {
+            known.get_or_insert_with(|| cause.to_owned());
+        }
+        self.told(remotes, expired)
     }
 }

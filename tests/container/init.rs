@@ -240,3 +240,55 @@ fn a_tool_that_hangs_does_not_hold_it_up_for_good() {
     assert!(message.contains("did not end within"), "{message}");
     assert!(!place.database().exists());
 }
+
+#[test]
+fn a_member_of_a_cluster_is_refused_and_kept() {
+    let place = Place::with_database(&schema());
+    fs::remove_file(place.database()).unwrap();
+    let address = format!("unix:{}", place.directory().join("raft").display());
+    place.tool(&["create-cluster", place.database().to_str().unwrap(), crate::support::SCHEMA_FILE, &address]);
+    place.remove_lock();
+    let said = place.init_refused();
+    assert!(said.contains("it is a member of a cluster") && said.contains("cluster-to-standalone"), "{said}");
+}
+
+/// An ovsdb-tool that knows only what that of Open vSwitch 2.5 does.
+fn with_old_tool(place: &Place) -> std::process::Command {
+    let directory = place.directory().join("bin");
+    fs::create_dir_all(&directory).unwrap();
+    let path = crate::support::search_path();
+    let real = std::env::split_paths(&path).map(|directory| directory.join("ovsdb-tool")).find(|tool| tool.exists());
+    let script = format!(
+        "#!/bin/sh\ncase $1 in\n  create|compact|convert|db-version|db-cksum|schema-version|schema-cksum|needs-conversion\
+         |query|transact|show-log|--version) exec {} \"$@\" ;;\nesac\n\
+         echo \"ovsdb-tool: unknown command '$1'; use --help for help\" >&2\nexit 1\n",
+        real.unwrap().display()
+    );
+    let tool = directory.join("ovsdb-tool");
+    fs::write(&tool, script).unwrap();
+    fs::set_permissions(&tool, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let mut command = place.plugin(&["init"]);
+    let directories = std::iter::once(directory).chain(std::env::split_paths(&path));
+    command.env("PATH", std::env::join_paths(directories).unwrap());
+    command
+}
+
+#[test]
+fn an_ovsdb_tool_of_open_vswitch_2_5_is_enough() {
+    for schema in [schema(), older_schema()] {
+        let place = Place::with_database(&schema);
+        let mut command = with_old_tool(&place);
+        let said = said(&mut command).unwrap_or_else(|said| panic!("{said}"));
+        assert_eq!(place.schema_version(), installed_version(), "{said}");
+        assert_eq!(place.bridges(), [BRIDGE]);
+    }
+    let other = json!({"name": "Other", "version": "1.0.0", "tables": {}});
+    let place = Place::with_database(&schema());
+    let file = place.directory().join("other");
+    fs::write(&file, other.to_string()).unwrap();
+    fs::remove_file(place.database()).unwrap();
+    place.tool(&["create", place.database().to_str().unwrap(), file.to_str().unwrap()]);
+    place.remove_lock();
+    let said = said(&mut with_old_tool(&place)).unwrap_err();
+    assert!(said.contains("it is a database of Other, expected Open_vSwitch"), "{said}");
+}

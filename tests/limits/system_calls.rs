@@ -26,7 +26,7 @@ const OTHERS: [&str; 12] = [
 ];
 
 #[test]
-fn a_repeated_ensure_writes_to_the_database_at_most_twice_and_reads_at_most_twice() {
+fn a_repeated_ensure_writes_to_the_database_at_most_twice_and_reads_at_most_thrice() {
     need("strace");
     let shipped = Shipped::new();
     let refusal = run_to_end(shipped.switch.net.command("strace").args(["-o", "/dev/null", "true"]));
@@ -48,7 +48,8 @@ fn a_repeated_ensure_writes_to_the_database_at_most_twice_and_reads_at_most_twic
         }
         // Attempts that find nothing to read count, too. None at all would mean that the test no longer sees them.
         assert!((1..=2).contains(&count(&WRITES)), "{command} {arguments}: {calls:?}\n{trace}");
-        assert!((1..=2).contains(&count(&READS)), "{command} {arguments}: {calls:?}\n{trace}");
+        // One of them is what the server says of its place in a cluster, which is a message of its own.
+        assert!((1..=3).contains(&count(&READS)), "{command} {arguments}: {calls:?}\n{trace}");
     }
 }
 

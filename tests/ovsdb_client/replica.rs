@@ -434,7 +434,7 @@ async fn a_cluster_goes_on_where_the_connection_broke() {
 }
 
 #[tokio::test]
-async fn of_a_cluster_only_the_leader_will_do() {
+async fn of_a_cluster_the_leader_is_used_and_a_follower_where_there_is_no_other() {
     let first = Server::start_cluster("replica-leader-1");
     insert_queue(&first, 1).await;
     let second = Server::join_cluster("replica-leader-2", &first);
@@ -450,9 +450,15 @@ async fn of_a_cluster_only_the_leader_will_do() {
     within(replica.barrier()).await;
     let current = state(&replica, |state| state.phase == Phase::Current).await;
     assert_eq!(current.remote.unwrap(), first.remote());
-    let anybody = Replica::start(Options { leader_only: false, ..options(&[&second]) }, Box::new(|_| {}));
-    within(anybody.barrier()).await;
-    assert_eq!(dscps(&anybody), [1]);
+    let alone = options(&[&second]);
+    let anybody = Options { prefer_latest: false, ..options(&[&second, &first]) };
+    for options in [alone, anybody] {
+        let follower = Replica::start(options, Box::new(|_| {}));
+        within(follower.barrier()).await;
+        assert_eq!(dscps(&follower), [1]);
+        let current = state(&follower, |state| state.phase == Phase::Current).await;
+        assert_eq!(current.remote.unwrap(), second.remote());
+    }
 }
 
 #[tokio::test]

@@ -12,6 +12,7 @@ mod doors;
 mod killed;
 mod limits;
 mod old_schemas;
+mod other_servers;
 mod over_tcp;
 mod pages;
 mod python;

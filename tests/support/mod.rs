@@ -21,6 +21,7 @@
 #![allow(dead_code, unused_imports)]
 
 pub mod agent_reader;
+pub mod cluster;
 mod database;
 pub mod docker;
 mod namespace;

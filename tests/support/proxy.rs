@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Who sent a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +32,23 @@ pub enum Fate {
     Lose,
     /// It never arrives, and both ends find the connection closed.
     Cut,
+    /// The client is told that the server does not know the method.
+    UnknownMethod,
+    /// The client is told that the server does not have the database.
+    UnknownDatabase,
+}
+
+/// What a server of Open vSwitch 2.5 answers: it has no database of its own, and knows only what RFC 7047 has.
+pub fn as_open_vswitch_2_5(from: From, message: &Value) -> Fate {
+    match message["method"].as_str() {
+        Some("monitor_cond" | "monitor_cond_since" | "set_db_change_aware") if from == From::Client => {
+            Fate::UnknownMethod
+        }
+        Some("transact" | "monitor" | "get_schema") if from == From::Client && message["params"][0] == "_Server" => {
+            Fate::UnknownDatabase
+        }
+        _ => Fate::Pass,
+    }
 }
 
 type Judge = dyn Fn(From, &mut Value) -> Fate + Send + Sync;
@@ -72,10 +89,12 @@ impl Proxy {
                 let client = client.unwrap();
                 // A server that is not there closes the connection, as far as the client can tell.
                 let Ok(server) = UnixStream::connect(&server) else { continue };
+                // Both directions may write to the client.
+                let answers = Arc::new(Mutex::new(client.try_clone().unwrap()));
                 for (from, source, sink) in [(From::Client, &client, &server), (From::Server, &server, &client)] {
                     let (source, sink) = (source.try_clone().unwrap(), sink.try_clone().unwrap());
-                    let (passed, judge) = (passed.clone(), judge.clone());
-                    thread::spawn(move || pass(from, source, sink, &passed, &*judge));
+                    let (passed, judge, answers) = (passed.clone(), judge.clone(), answers.clone());
+                    thread::spawn(move || pass(from, source, sink, &answers, &passed, &*judge));
                 }
             }
         });
@@ -94,7 +113,14 @@ impl Proxy {
 }
 
 /// Passes one direction on until it ends.
-fn pass(from: From, mut source: UnixStream, mut sink: UnixStream, passed: &Mutex<Vec<Passed>>, judge: &Judge) {
+fn pass(
+    from: From,
+    mut source: UnixStream,
+    mut sink: UnixStream,
+    answers: &Mutex<UnixStream>,
+    passed: &Mutex<Vec<Passed>>,
+    judge: &Judge,
+) {
     let mut buffer = Vec::new();
     let mut piece = vec![0; 1 << 20];
     'reads: while let Ok(length @ 1..) = source.read(&mut piece) {
@@ -111,7 +137,26 @@ fn pass(from: From, mut source: UnixStream, mut sink: UnixStream, passed: &Mutex
         for mut message in messages {
             match judge(from, &mut message) {
                 Fate::Pass => {
-                    if sink.write_all(message.to_string().as_bytes()).is_err() {
+                    let text = message.to_string();
+                    let written = match from {
+                        From::Client => sink.write_all(text.as_bytes()),
+                        From::Server => answers.lock().unwrap().write_all(text.as_bytes()),
+                    };
+                    if written.is_err() {
+                        break 'reads;
+                    }
+                }
+                fate @ (Fate::UnknownMethod | Fate::UnknownDatabase) => {
+                    let error = match fate {
+                        Fate::UnknownMethod => json!("unknown method"),
+                        _ => json!({
+                            "error": "unknown database",
+                            "details": "request specifies unknown database",
+                            "syntax": message["params"].to_string(),
+                        }),
+                    };
+                    let answer = json!({"id": message["id"], "result": null, "error": error}).to_string();
+                    if answers.lock().unwrap().write_all(answer.as_bytes()).is_err() {
                         break 'reads;
                     }
                 }

@@ -4,6 +4,10 @@
 //! (ovsdb/jsonrpc-server.c, `ovsdb_jsonrpc_session_run`), and all of it comes in order over one stream. So when the
 //! answer to an `echo` comes, whatever was committed before the echo was sent has been applied here.
 //!
+//! A relay answers an `echo` itself, whatever its source has committed meanwhile, and also when it has lost it. There the
+//! echo is a transaction that does nothing: the relay passes it on, and its source tells the relay what was committed
+//! before it answers, by the same rule.
+//!
 //! One echo serves everybody who came before it was sent. Who comes while one is on its way waits for the next, which
 //! is sent as soon as the first is answered.
 
@@ -11,12 +15,26 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
-use crate::ovsdb::connection::Shared;
+use crate::ovsdb::connection::{Outcome, Shared};
+use crate::ovsdb::error::{CallError, Disconnect};
+use crate::ovsdb::json::{self, Part};
+use crate::ovsdb::membership;
+use crate::ovsdb::transaction::{TransactParams, TransactReply};
+
+/// What proves that all has been delivered, by its answer.
+#[derive(Clone, Debug)]
+pub(super) enum Probe {
+    /// An `echo`.
+    Echo,
+    /// A transaction in this database that does nothing.
+    PassedOn(String),
+}
 
 /// The barriers of one connection.
 #[derive(Debug)]
 pub(super) struct Barrier {
     shared: Arc<Shared>,
+    probe: Probe,
     flights: Mutex<Flights>,
     passed: watch::Sender<Passed>,
 }
@@ -44,8 +62,8 @@ struct Passed {
 pub(super) struct Broken;
 
 impl Barrier {
-    pub(super) fn new(shared: Arc<Shared>) -> Arc<Self> {
-        Arc::new(Barrier { shared, flights: Mutex::default(), passed: watch::Sender::new(Passed::default()) })
+    pub(super) fn new(shared: Arc<Shared>, probe: Probe) -> Arc<Self> {
+        Arc::new(Barrier { shared, probe, flights: Mutex::default(), passed: watch::Sender::new(Passed::default()) })
     }
 
     /// Returns once all that was committed before the call has been delivered.
@@ -83,7 +101,27 @@ impl Barrier {
 
     fn launch(self: &Arc<Self>) {
         let barrier = self.clone();
-        self.shared.send("echo", [(); 0], Box::new(move |outcome| barrier.landed(outcome.is_ok())));
+        match &self.probe {
+            Probe::Echo => {
+                self.shared.send("echo", [(); 0], Box::new(move |outcome| barrier.landed(outcome.is_ok())));
+            }
+            Probe::PassedOn(database) => {
+                let proof = membership::proof();
+                let complete = Box::new(move |outcome: Outcome<'_>| {
+                    let reply = outcome.and_then(|result| {
+                        json::from_str::<TransactReply>(result.unwrap_or(Part::NULL).get())
+                            .map_err(|error| CallError::Unexpected { method: "transact", reason: error.to_string() })
+                    });
+                    let proven = membership::proven(reply);
+                    if let Err(error) = &proven {
+                        // Whoever keeps the connection has to find another.
+                        barrier.shared.end(Disconnect::Message(format!("the relay passes nothing on: {error}")));
+                    }
+                    barrier.landed(proven.is_ok());
+                });
+                self.shared.send("transact", TransactParams(database, &proof.operations), complete);
+            }
+        }
     }
 
     fn landed(self: &Arc<Self>, answered: bool) {
@@ -139,7 +177,7 @@ mod tests {
         let (ours, mut peer) = tokio::io::duplex(4096);
         let (read, write) = tokio::io::split(ours);
         let connection = Connection::over(read, write, "the peer".into(), Limits::default());
-        let barrier = Barrier::new(connection.shared().clone());
+        let barrier = Barrier::new(connection.shared().clone(), Probe::Echo);
         let pass = || {
             let barrier = barrier.clone();
             tokio::spawn(async move { barrier.pass().await })

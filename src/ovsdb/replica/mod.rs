@@ -38,9 +38,9 @@ pub struct Options {
     pub database: String,
     /// What of it. Several requests for one table count as one for all that they name.
     pub tables: Vec<TableRequest>,
-    /// Whether only the leader of a cluster will do: only what it tells is surely the latest. A database that is in no
-    /// cluster needs nothing.
-    pub leader_only: bool,
+    /// Whether a server that may be behind, a cluster's follower or a relay, is used only where there is no better one
+    /// ([`super::membership`]): only of the others it is sure that what they tell is the latest.
+    pub prefer_latest: bool,
     /// After so much silence the server is asked for a sign of life; after as much again the connection is given up.
     pub probe: Duration,
     /// How long it may take to connect and to be told what there is, silence aside.
@@ -59,7 +59,7 @@ impl Options {
             remotes,
             database: database.into(),
             tables,
-            leader_only: true,
+            prefer_latest: true,
             probe: Duration::from_secs(5),
             patience: Duration::from_secs(60),
             backoff: (Duration::from_millis(10), Duration::from_secs(1)),

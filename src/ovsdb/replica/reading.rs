@@ -139,7 +139,8 @@ impl<'de> Visitor<'de> for RowUpdates<'_> {
     }
 }
 
-/// `{"initial": …}`, `{"insert": …}`, `{"modify": …}` or `{"delete": null}`.
+/// `{"initial": …}`, `{"insert": …}`, `{"modify": …}` or `{"delete": null}`; and as the plain `monitor` tells it (RFC 7047
+/// section 4.1.6), `{"new": …}`, `{"old": …, "new": …}` or `{"old": …}`, where what is new is the whole row.
 struct RowUpdate<'t> {
     tables: &'t mut Tables,
     table: usize,
@@ -153,6 +154,8 @@ enum Kind {
     Insert,
     Modify,
     Delete,
+    New,
+    Old,
 }
 
 impl<'de> DeserializeSeed<'de> for RowUpdate<'_> {
@@ -167,15 +170,17 @@ impl<'de> Visitor<'de> for RowUpdate<'_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("\"initial\", \"insert\", \"modify\" or \"delete\"")
+        f.write_str("\"initial\", \"insert\", \"modify\" or \"delete\", or \"new\" and \"old\"")
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
         let RowUpdate { tables, table, row } = self;
+        // Of a row with nothing new.
+        let mut is_gone = false;
         while let Some(kind) = members.next_key::<Kind>()? {
-            if matches!(kind, Kind::Delete) {
+            if matches!(kind, Kind::Delete | Kind::Old) {
                 members.next_value::<IgnoredAny>()?;
-                tables.delete(table, row);
+                is_gone = true;
                 continue;
             }
             let (shapes, parts) = tables.room(table);
@@ -185,9 +190,20 @@ impl<'de> Visitor<'de> for RowUpdate<'_> {
                 Kind::Modify if !tables.modify(table, row) => {
                     return Err(de::Error::custom(format_args!("a change of the row {row}, which is not there")));
                 }
-                Kind::Modify | Kind::Delete => {}
+                Kind::Modify | Kind::Delete | Kind::Old => {}
                 Kind::Initial | Kind::Insert => tables.put(table, row),
+                Kind::New => {
+                    tables.put(table, row);
+                    // Told in either order.
+                    for old in std::iter::from_fn(|| members.next_entry::<Kind, IgnoredAny>().transpose()) {
+                        old?;
+                    }
+                    return Ok(());
+                }
             }
+        }
+        if is_gone {
+            tables.delete(table, row);
         }
         Ok(())
     }

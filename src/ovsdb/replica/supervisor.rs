@@ -9,19 +9,21 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tokio::sync::mpsc;
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
-use super::barrier::Barrier;
+use super::barrier::{Barrier, Probe};
 use super::reading::{Initial, TableUpdates, Whole};
 use super::tables::{TableShape, Tables, monitor_requests, shapes};
 use super::{Changes, Inner, Live, Options, Phase};
 use crate::ovsdb::connection::Connection;
 use crate::ovsdb::error::{CallError, Disconnect, ErrorClass};
 use crate::ovsdb::json::{self, Part};
+use crate::ovsdb::known;
+use crate::ovsdb::membership::{self, Choice, DatabaseRow, Standing, Unfit};
 use crate::ovsdb::monitor::{
-    MonitorRequest, MonitorRequests, Notice, RowUpdate2, Sink, TableUpdates as ByTable, Update, Updates,
+    MonitorRequest, MonitorRequests, Notice, RowUpdate, Sink, TableUpdates as ByTable, Update, Updates,
 };
-use crate::ovsdb::operation::{Condition, Row as Columns};
+use crate::ovsdb::operation::Row as Columns;
 use crate::ovsdb::remote::{self, Remote};
 use crate::ovsdb::value::{Uuid, Value};
 
@@ -45,16 +47,16 @@ enum Useless {
     Late(Duration),
     #[error("{}", Disconnect::Silent(*.0))]
     Silent(Duration),
-    #[error("the server has no database {0}")]
-    NoDatabase(String),
-    #[error("the server is not the leader of the cluster")]
-    NotLeader,
-    #[error("the server is not connected to its cluster")]
-    NotConnected,
+    #[error(transparent)]
+    Unfit(#[from] Unfit),
+    #[error("{0} is up to date again")]
+    Better(Remote),
     #[error("{0}")]
     Ended(Disconnect),
     #[error("the server no longer tells of its databases")]
     Canceled,
+    #[error("the server knows no method to watch tables")]
+    NoMonitor,
     #[error("an update can't be applied: {0}")]
     Unreadable(String),
 }
@@ -63,24 +65,36 @@ enum Useless {
 pub(super) async fn supervise(inner: Arc<Inner>, options: Options) {
     let (shortest, longest) = options.backoff;
     let mut pause = shortest;
+    let mut choice = Choice::among(options.remotes.len());
+    let mut warned = None;
     loop {
         let mut forbidden = !options.remotes.is_empty();
+        let mut causes = Vec::new();
+        choice.begin_round();
         for remote in &options.remotes {
             inner.enter(Phase::Connecting, Some(remote), None);
             let mut was_current = false;
-            let Err(useless) = serve(&inner, &options, remote, &mut was_current).await;
+            let Err(useless) = serve(&inner, &options, remote, &mut choice, &mut was_current).await;
             inner.live.send_replace(None);
             match was_current {
                 true => info!(%remote, error = %useless, "the replica is no longer current"),
                 false => debug!(%remote, error = %useless, "the server will not do"),
             }
             inner.enter(Phase::Connecting, None, None);
-            inner.state.send_modify(|state| state.error = Some(useless.to_string()));
+            causes.push((remote, useless.to_string()));
+            inner.state.send_modify(|state| state.error = Some(told(&causes)));
             forbidden &= matches!(&useless, Useless::Connecting(error) if remote::is_final(error));
             if was_current {
-                pause = shortest;
+                (pause, choice, warned) = (shortest, Choice::among(options.remotes.len()), None);
+                causes.clear();
                 break;
             }
+        }
+        // Once for each cause: it may take days until there is a server that will do.
+        let cause = Some(told(&causes)).filter(|_| !causes.is_empty());
+        if let Some(cause) = cause.filter(|cause| warned.as_ref() != Some(cause)) {
+            warn!("no server of the database {} will do, trying on: {cause}", options.database);
+            warned = Some(cause);
         }
         inner.state.send_modify(|state| {
             state.rounds += 1;
@@ -88,6 +102,14 @@ pub(super) async fn supervise(inner: Arc<Inner>, options: Options) {
         });
         tokio::time::sleep(pause.mul_f64(1.0 - chance() / 2.0)).await;
         pause = (pause * 2).min(longest);
+    }
+}
+
+/// Why no server will do.
+fn told(causes: &[(&Remote, String)]) -> String {
+    match causes {
+        [(_, cause)] => cause.clone(),
+        _ => causes.iter().map(|(remote, cause)| format!("{remote}: {cause}")).collect::<Vec<_>>().join("; "),
     }
 }
 
@@ -102,6 +124,7 @@ async fn serve(
     inner: &Arc<Inner>,
     options: &Options,
     remote: &Remote,
+    choice: &mut Choice,
     was_current: &mut bool,
 ) -> Result<Infallible, Useless> {
     let connecting = tokio::time::timeout(options.patience.min(options.probe * 2), Connection::open(remote)).await;
@@ -109,7 +132,7 @@ async fn serve(
     let connection = Arc::new(connection);
     let (outcome, cause) = tokio::select! {
         biased;
-        outcome = replicate(inner, options, remote, &connection, was_current) => (outcome, Disconnect::Dropped),
+        outcome = replicate(inner, options, remote, &connection, choice, was_current) => (outcome, Disconnect::Dropped),
         () = silence(inner, options.probe, &connection) => {
             (Err(Useless::Silent(options.probe * 2)), Disconnect::Silent(options.probe * 2))
         }
@@ -145,6 +168,7 @@ async fn replicate(
     options: &Options,
     remote: &Remote,
     connection: &Arc<Connection>,
+    choice: &mut Choice,
     was_current: &mut bool,
 ) -> Result<Infallible, Useless> {
     let late = |_| Useless::Late(options.patience);
@@ -153,14 +177,23 @@ async fn replicate(
     let mut membership =
         tokio::time::timeout(options.patience, Membership::watch(connection, options)).await.map_err(late)??;
     drop(aware);
+    let standing = membership.standing(options)?;
+    if options.prefer_latest {
+        choice.takes(standing, membership::PATIENCE)?;
+    }
     loop {
-        membership.check(options)?;
         inner.enter(Phase::Loading, Some(remote), None);
         let (events, mut told) = mpsc::unbounded_channel();
-        let live = tokio::time::timeout(options.patience, load(inner, options, connection, events)).await;
-        inner.live.send_replace(Some(live.map_err(late)??));
+        let live = tokio::time::timeout(options.patience, load(inner, options, connection, standing, events)).await;
+        let live = live.map_err(late)??;
+        if standing == Standing::Relay {
+            prove(&live, options.probe).await?;
+        }
+        inner.live.send_replace(Some(live.clone()));
         inner.enter(Phase::Current, Some(remote), Some(!*was_current));
         *was_current = true;
+        let doubts = doubt(options, remote, standing, &live);
+        tokio::pin!(doubts);
         loop {
             tokio::select! {
                 event = told.recv() => match event {
@@ -168,14 +201,59 @@ async fn replicate(
                     Some(Event::Unreadable(reason)) => return Err(Useless::Unreadable(reason)),
                     None => return Err(Useless::ended(connection)),
                 },
-                told = membership.next() => {
-                    told.ok_or_else(|| Useless::ended(connection))?;
-                    membership.check(options)?;
+                told = membership.next(connection, options) => {
+                    told?;
+                    // A follower may become the leader, which is as well.
+                    match membership.standing(options)? {
+                        Standing::Latest => {}
+                        now if now == standing => {}
+                        now => return Err(Unfit::Behind(now).into()),
+                    }
                 }
+                useless = &mut doubts => return Err(useless),
             }
         }
         debug!(%remote, "the schema changes");
         inner.live.send_replace(None);
+    }
+}
+
+/// A relay has to pass something on to its source, as it goes on telling for half a minute that it is connected.
+async fn prove(live: &Live, probe: Duration) -> Result<(), Useless> {
+    match tokio::time::timeout(probe * 2, live.barrier.pass()).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(_)) => Err(Useless::ended(&live.connection)),
+        Err(_) => Err(Unfit::NoSource.into()),
+    }
+}
+
+/// Looks from time to time whether a server that may be behind is still worth it: returns when a relay has lost its
+/// source, or when one of the other servers is up to date.
+async fn doubt(options: &Options, used: &Remote, standing: Standing, live: &Live) -> Useless {
+    if standing == Standing::Latest {
+        return std::future::pending().await;
+    }
+    loop {
+        tokio::time::sleep(options.probe).await;
+        if standing == Standing::Relay
+            && let Err(useless) = prove(live, options.probe).await
+        {
+            return useless;
+        }
+        let others = options.remotes.iter().filter(|remote| options.prefer_latest && *remote != used);
+        for remote in others {
+            let asked = async {
+                let connection = Connection::open(remote).await.map_err(Useless::Connecting)?;
+                let answer = membership::ask(&connection, &options.database).await;
+                Ok::<_, Useless>(membership::answered(answer, &options.database)??)
+            };
+            match tokio::time::timeout(options.probe * 2, asked).await {
+                Ok(Ok(Standing::Latest)) => return Useless::Better(remote.clone()),
+                Ok(Ok(standing)) => debug!(%remote, %standing, "no better"),
+                Ok(Err(error)) => debug!(%remote, %error, "no better"),
+                Err(_) => debug!(%remote, "no better: no answer"),
+            }
+        }
     }
 }
 
@@ -184,10 +262,13 @@ async fn load(
     inner: &Arc<Inner>,
     options: &Options,
     connection: &Arc<Connection>,
+    standing: Standing,
     events: mpsc::UnboundedSender<Event>,
 ) -> Result<Arc<Live>, Useless> {
     let schema = connection.get_schema(&options.database).await.map_err(|error| match error.server() {
-        Some(server) if server.class() == ErrorClass::UnknownDatabase => Useless::NoDatabase(options.database.clone()),
+        Some(server) if server.class() == ErrorClass::UnknownDatabase => {
+            Unfit::NoDatabase(options.database.clone()).into()
+        }
         _ => Useless::Call(error),
     })?;
     let shapes = shapes(&options.tables, &schema);
@@ -195,7 +276,11 @@ async fn load(
     *inner.schema.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(schema));
     let since = inner.reshape(options, &shapes);
 
-    let barrier = Barrier::new(connection.shared().clone());
+    let probe = match standing {
+        Standing::Relay => Probe::PassedOn(options.database.clone()),
+        Standing::Latest | Standing::Follower => Probe::Echo,
+    };
+    let barrier = Barrier::new(connection.shared().clone(), probe);
     let sink = || -> Sink {
         let (inner, barrier, events) = (inner.clone(), barrier.clone(), events.clone());
         Box::new(move |notice| {
@@ -218,16 +303,31 @@ async fn load(
     let since = since.unwrap_or(Uuid(uuid::Uuid::nil())).to_text();
     let params = |id: &str| json!([database, id, &requests, since]);
     match connection.monitor_with("monitor_cond_since", params, initial, sink()).await {
-        Ok(continued) => inner.state.send_modify(|state| state.continued = continued),
-        // Open vSwitch before 2.12.
-        Err(error) if error.server().is_some_and(|error| error.class() == ErrorClass::UnknownMethod) => {
-            let to = inner.clone();
-            let initial = move |result: Part<'_>| to.apply(|tables| json::from_str_seed(result.get(), Whole(tables)));
-            connection.monitor_with("monitor_cond", |id| json!([database, id, &requests]), initial, sink()).await?;
+        Ok(continued) => {
+            inner.state.send_modify(|state| state.continued = continued);
+            return Ok(Arc::new(Live { connection: connection.clone(), barrier }));
         }
-        Err(error) => return Err(error.into()),
+        Err(error) => unknown_method(error)?,
     }
-    Ok(Arc::new(Live { connection: connection.clone(), barrier }))
+    inner.state.send_modify(|state| state.continued = false);
+    // Open vSwitch before 2.12 does not know the one above, and before 2.6 knows only what RFC 7047 has.
+    for method in ["monitor_cond", "monitor"] {
+        let to = inner.clone();
+        let initial = move |result: Part<'_>| to.apply(|tables| json::from_str_seed(result.get(), Whole(tables)));
+        match connection.monitor_with(method, |id| json!([database, id, &requests]), initial, sink()).await {
+            Ok(()) => return Ok(Arc::new(Live { connection: connection.clone(), barrier })),
+            Err(error) => unknown_method(error)?,
+        }
+    }
+    Err(Useless::NoMonitor)
+}
+
+/// Whether the server does not know the method, and an older one is to be tried.
+fn unknown_method(error: CallError) -> Result<(), Useless> {
+    match error.server() {
+        Some(server) if server.class() == ErrorClass::UnknownMethod => Ok(()),
+        _ => Err(error.into()),
+    }
 }
 
 impl Useless {
@@ -236,65 +336,70 @@ impl Useless {
     }
 }
 
-/// What the server says of the database and of its own place in a cluster (ovsdb-server(5), `_Server`).
+/// What the server says of the database and of its own place in a cluster, and goes on saying.
 struct Membership {
     /// A server before Open vSwitch 2.9 tells nothing; it has no clusters either.
-    updates: Option<Updates<ByTable<RowUpdate2>>>,
-    database: Option<Columns>,
+    updates: Option<Updates<ByTable<RowUpdate>>>,
+    row: Option<DatabaseRow>,
 }
 
 impl Membership {
-    async fn watch(connection: &Connection, options: &Options) -> Result<Self, CallError> {
-        let columns = ["name", "model", "connected", "leader"];
-        let request = MonitorRequest {
-            conditions: vec![Condition::equal("name", &options.database)],
-            ..MonitorRequest::columns(&columns)
-        };
-        let requests = MonitorRequests::from([("Database".into(), vec![request])]);
-        let (initial, updates) = connection.monitor_cond::<ByTable<RowUpdate2>>("_Server", &requests);
+    async fn watch(connection: &Connection, options: &Options) -> Result<Self, Useless> {
+        // The plain monitor tells whole rows.
+        let request = MonitorRequest::columns(&membership::COLUMNS);
+        let requests = MonitorRequests::from([(membership::DATABASE_TABLE.into(), vec![request])]);
+        let (initial, updates) = connection.monitor(membership::SERVER_DATABASE, &requests);
+        let mut membership = Membership { updates: None, row: None };
         match initial.await {
             Ok(tables) => {
-                let mut membership = Membership { updates: Some(updates), database: None };
-                membership.apply(tables);
+                membership.updates = Some(updates);
+                membership.apply(tables, options)?;
                 Ok(membership)
             }
-            Err(error) if error.server().is_some() => Ok(Membership { updates: None, database: None }),
-            Err(error) => Err(error),
+            Err(error) if membership::is_too_old(&error) => Ok(membership),
+            Err(error) => Err(error.into()),
         }
     }
 
-    fn apply(&mut self, tables: ByTable<RowUpdate2>) {
-        for change in tables.into_values().flat_map(BTreeMap::into_values) {
-            match change {
-                RowUpdate2::Initial(row) | RowUpdate2::Insert(row) => self.database = Some(row),
-                // None of the columns can have more than one value, so each comes whole.
-                RowUpdate2::Modify(row) => self.database.get_or_insert_default().extend(row),
-                RowUpdate2::Delete => self.database = None,
+    fn apply(&mut self, tables: ByTable<RowUpdate>, options: &Options) -> Result<(), Useless> {
+        let read =
+            |row: &Columns| known::read_row::<DatabaseRow>(row).map_err(|error| Useless::Unreadable(error.to_string()));
+        for change in tables.values().flat_map(BTreeMap::values) {
+            match &change.new {
+                Some(new) => {
+                    let row = read(new)?;
+                    if row.name == options.database {
+                        self.row = Some(row);
+                    }
+                }
+                // What is not there any more has its name among its last contents.
+                None => {
+                    let name = change.old.as_ref().and_then(|old| old.get("name")).and_then(Value::as_str);
+                    if name == Some(&options.database) {
+                        self.row = None;
+                    }
+                }
             }
         }
+        Ok(())
     }
 
-    /// Waits for news; `None` once there will be none.
-    async fn next(&mut self) -> Option<()> {
+    /// Waits for news.
+    async fn next(&mut self, connection: &Connection, options: &Options) -> Result<(), Useless> {
         let Some(updates) = &mut self.updates else { return std::future::pending().await };
-        match updates.next().await? {
-            Update::Changed(_, tables) => self.apply(tables),
-            Update::Canceled | Update::Unreadable(_) => return None,
+        match updates.next().await {
+            Some(Update::Changed(_, tables)) => self.apply(tables, options),
+            Some(Update::Unreadable(reason)) => Err(Useless::Unreadable(reason)),
+            Some(Update::Canceled) => Err(Useless::Canceled),
+            None => Err(Useless::ended(connection)),
         }
-        Some(())
     }
 
-    /// Whether the server will do.
-    fn check(&self, options: &Options) -> Result<(), Useless> {
-        if self.updates.is_none() {
-            return Ok(());
-        }
-        let Some(database) = &self.database else { return Err(Useless::NoDatabase(options.database.clone())) };
-        let is = |column: &str| database.get(column).and_then(Value::as_bool).unwrap_or_default();
-        match database.get("model").and_then(Value::as_str) {
-            Some("clustered") if !is("connected") => Err(Useless::NotConnected),
-            Some("clustered") if options.leader_only && !is("leader") => Err(Useless::NotLeader),
-            _ => Ok(()),
+    /// What the server is good for.
+    fn standing(&self, options: &Options) -> Result<Standing, Useless> {
+        match self.updates {
+            Some(_) => Ok(Standing::of(self.row.as_ref(), &options.database)?),
+            None => Ok(Standing::Latest),
         }
     }
 }
