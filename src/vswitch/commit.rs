@@ -3,9 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::datapath::DATAPATH_ID;
 use super::secrets;
 use super::session::{RECONNECT_PAUSE, Session};
-use super::tables::{DATABASE, INTERFACE, OPEN_VSWITCH};
+use super::tables::{BRIDGE, DATABASE, INTERFACE, OPEN_VSWITCH};
 use super::undo::TIME_TO_TAKE_BACK;
 use super::unit::{Change, Fate, LinkChange, Query, Row, Unit};
 use crate::deadline::Expired;
@@ -32,6 +33,14 @@ pub(crate) struct Committed {
     pub(super) before: BTreeMap<Uuid, Columns>,
     /// The number of the configuration, if there was something to commit.
     pub(super) target: Option<i64>,
+}
+
+impl Committed {
+    /// Whether an interface that existed worked just before.
+    pub(super) fn worked(&self, interface: &Uuid) -> bool {
+        let ofport = self.before.get(interface).and_then(|before| before.get("ofport"));
+        ofport.and_then(Value::as_integer).is_some_and(|port| port >= 0)
+    }
 }
 
 /// Why a commit changed nothing, or did not get as far as it should.
@@ -170,6 +179,9 @@ impl Unit<'_> {
                 let select = Operation::Select { table: key.table.clone(), r#where, columns: Some(columns) };
                 before.push((*uuid, transaction.push(select)));
             }
+        }
+        for uuid in &self.neighbours {
+            before.push((*uuid, transaction.select(INTERFACE, vec![Condition::is_row(*uuid)], &["ofport"])));
         }
         for key in &self.touched {
             let (Some(row), UuidRef::Row(uuid)) = (self.rows.get(key), &key.id) else {
@@ -346,6 +358,9 @@ impl Row {
             // Whether it worked before.
             columns.push("ofport".into());
         }
+        if table == BRIDGE && self.changes_datapath() {
+            columns.push(DATAPATH_ID.into());
+        }
         columns
     }
 }
@@ -389,6 +404,10 @@ fn change_row(transaction: &mut Transaction, table: &Name, uuid: Uuid, row: &Row
                 }
             }
         }
+    }
+    if table == BRIDGE && row.changes_datapath() {
+        // See `datapath.rs`.
+        replaced.insert(DATAPATH_ID.into(), Value::empty());
     }
     let this = vec![Condition::is_row(uuid)];
     if !replaced.is_empty() {

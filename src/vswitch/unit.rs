@@ -145,6 +145,10 @@ pub struct Unit<'s> {
     pub(super) reopened: Vec<RowKey>,
     /// Interfaces whose devices the caller will use as soon as it has the answer.
     pub(super) promised: Vec<String>,
+    /// Devices that were asked to be up.
+    pub(super) expected_up: Vec<String>,
+    /// The interfaces of the bridges that the unit changes, to see afterwards whether they still work.
+    pub(super) neighbours: Vec<Uuid>,
     /// Things worth saying to people, for stderr.
     pub(super) notes: Vec<String>,
 }
@@ -345,7 +349,8 @@ impl RowKey {
     }
 }
 
-fn unreadable(error: crate::ovsdb::json::Error) -> Error {
+/// Rows that can't be read, before anything was changed.
+pub(super) fn unreadable(error: crate::ovsdb::json::Error) -> Error {
     Error::NotCommitted { cause: format!("unreadable rows: {error}") }
 }
 
@@ -367,6 +372,8 @@ impl<'s> Unit<'s> {
             nudged: Vec::new(),
             reopened: Vec::new(),
             promised: Vec::new(),
+            expected_up: Vec::new(),
+            neighbours: Vec::new(),
             notes: Vec::new(),
         }
     }

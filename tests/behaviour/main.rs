@@ -8,9 +8,12 @@ mod support;
 
 mod agent_door;
 mod agent_reader;
+mod asked;
 mod bonds_more;
 mod bridges;
+mod causes;
 mod container_ports;
+mod datapaths;
 mod deadlines;
 mod doctor;
 mod dry_runs;

@@ -28,6 +28,8 @@ pub struct Examination {
     pub has_root: bool,
     /// The datapath types that ovs-vswitchd knows; none if it has never told.
     pub datapath_types: Vec<String>,
+    /// The interface types that ovs-vswitchd knows; none if it has never told.
+    pub iface_types: Vec<String>,
     /// The schema of the database.
     pub schema: std::sync::Arc<DatabaseSchema>,
     /// How ovs-vswitchd is.
@@ -117,10 +119,12 @@ impl Unit<'_> {
             Some(_) => Some(self.kernel(&picture)?),
             None => None,
         };
+        let [iface_types, _] = self.known_types().await?;
         let root = tables.root;
         Ok(Examination {
             has_root: root.is_some(),
             datapath_types: root.map(|root| root.datapath_types).unwrap_or_default(),
+            iface_types,
             picture,
             schema,
             daemon,
