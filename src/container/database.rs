@@ -3,7 +3,7 @@
 //! The agent kills without warning, so whatever is written is written beside the database and then renamed over it.
 
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -72,6 +72,7 @@ fn rename_over(from: &Path, to: &Path) -> Result<(), Problem> {
 
 fn create(file: &Path, schema: &str) -> Result<(), Problem> {
     let new = beside(file, ".new");
+    // Usually there is none. If one is there and stays, ovsdb-tool says so.
     let _ = fs::remove_file(&new);
     tool(&["create", text(&new)?, schema])?;
     rename_over(&new, file)
@@ -79,6 +80,7 @@ fn create(file: &Path, schema: &str) -> Result<(), Problem> {
 
 /// A copy that tells of which schema version and of when it is.
 fn back_up(file: &Path, version: &str) -> Result<PathBuf, Problem> {
+    // A clock that is before 1970 still leaves a name.
     let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let backup = beside(file, &format!(".backup-{version}-{seconds}"));
     let unfinished = beside(file, ".backup-unfinished");
@@ -101,7 +103,7 @@ fn convert(step: &str, file: &Path, schema: &str) -> Result<(), Problem> {
     // The whole of it has to be readable, not just its schema.
     tool(&["query", path, r#"["Open_vSwitch"]"#]).map_err(kept)?;
     let to = tool(&["schema-version", schema])?;
-    if tool(&["compare-versions", &from, "<", &to]).is_err() {
+    if version(&from).map_err(kept)? >= version(&to)? {
         if from != to {
             say(step, format_args!("the database has schema {from}, newer than {to}, and is left so"));
         }
@@ -118,6 +120,13 @@ fn convert(step: &str, file: &Path, schema: &str) -> Result<(), Problem> {
     rename_over(&new, file)?;
     say(step, format_args!("converted the database from schema {from} to {to}; the old one is {}", backup.display()));
     Ok(())
+}
+
+/// A schema's version: three numbers (RFC 7047 section 3.1).
+fn version(text: &str) -> Result<[u32; 3], Problem> {
+    let numbers: Option<Vec<u32>> = text.split('.').map(|number| number.parse().ok()).collect();
+    let numbers = numbers.and_then(|numbers| numbers.try_into().ok());
+    numbers.ok_or_else(|| Problem(format!("ovsdb-tool tells the schema version {text:?}; expected three numbers")))
 }
 
 /// The start of each record of the file (ovsdb(5), "Standalone Format").
@@ -155,6 +164,7 @@ fn whole_records(bytes: &[u8]) -> usize {
     let mut good = 0;
     while let Some(header) = bytes[good..].strip_prefix(MAGIC) {
         let Some(end) = header.iter().position(|byte| *byte == b'\n') else { break };
+        // A header that can't be read is that of no whole record.
         let line = std::str::from_utf8(&header[..end]).unwrap_or_default();
         let Some(length) = line.split(' ').next().and_then(|length| length.parse::<usize>().ok()) else { break };
         let next = good + MAGIC.len() + end + 1 + length;
@@ -172,6 +182,10 @@ fn fill_root_row(file: &Path) -> Result<(), Problem> {
     let query = r#"["Open_vSwitch",{"op":"select","table":"Open_vSwitch","where":[],
         "columns":["external_ids","ovs_version","system_type","system_version"]}]"#;
     let reply: Value = parse(&tool(&["query", path, query])?)?;
+    if !reply[0]["rows"].is_array() {
+        return Err(Problem(format!("reading the root row of {path}: {reply}")));
+    }
+    // An empty database has none.
     let row = &reply[0]["rows"][0];
     let stored_id = row["external_ids"][1].as_array().into_iter().flatten();
     let stored_id = stored_id.filter(|pair| pair[0] == "system-id").find_map(|pair| pair[1].as_str());
@@ -201,7 +215,9 @@ fn fill_root_row(file: &Path) -> Result<(), Problem> {
     if operations.len() > 1 {
         operations.push(json!({"op": "comment", "comment": "ovs-plugin init"}));
         let reply = tool(&["transact", path, &Value::Array(operations).to_string()])?;
-        if let Some(error) = parse(&reply)?.as_array().into_iter().flatten().find(|result| !result["error"].is_null()) {
+        let reply = parse(&reply)?;
+        let results = reply.as_array().ok_or_else(|| Problem(format!("filling the root row of {path}: {reply}")))?;
+        if let Some(error) = results.iter().find(|result| !result["error"].is_null()) {
             return Err(Problem(format!("filling the root row of {path}: {error}")));
         }
     }
@@ -215,9 +231,12 @@ fn parse(text: &str) -> Result<Value, Problem> {
 /// The system's id: from the file beside the database, as ovs-ctl(8) keeps it, else from the database, else a new one.
 fn system_id(database: &Path, stored: Option<&str>) -> Result<String, Problem> {
     let file = database.with_file_name("system-id.conf");
-    let kept = fs::read_to_string(&file).ok().map(|id| id.trim().to_owned()).filter(|id| !id.is_empty());
-    if let Some(id) = kept {
-        return Ok(id);
+    match fs::read_to_string(&file) {
+        Ok(id) if !id.trim().is_empty() => return Ok(id.trim().to_owned()),
+        Ok(_) => {}
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        // The system must not get another id because its own can't be read.
+        Err(error) => return Err(Problem::io(file.display(), error)),
     }
     let id = stored.map_or_else(|| uuid::Uuid::new_v4().to_string(), str::to_owned);
     let new = beside(&file, ".new");
@@ -233,7 +252,8 @@ fn ovs_version() -> Result<String, Problem> {
     Ok(version.unwrap_or("unknown").to_owned())
 }
 
-/// From os-release(5); the image has none, and runs on Zero-OS.
+/// From os-release(5); the image has none, and runs on Zero-OS. These are words for people, so a file that can't be read
+/// is as good as none.
 fn operating_system() -> (String, String) {
     let file = fs::read_to_string("/etc/os-release").unwrap_or_default();
     let field = |name: &str| {
@@ -246,6 +266,15 @@ fn operating_system() -> (String, String) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn versions_are_compared_as_numbers_and_nothing_else_is_one() {
+        let read = |text: &str| version(text).map_err(|Problem(why)| why);
+        assert!(read("7.10.1") > read("7.9.9") && read("8.3.1") == read("8.3.1"));
+        for text in ["", "8.3", "8.3.1.0", "8.3.x", "(unknown)"] {
+            assert!(read(text).is_err_and(|why| why.contains("expected three numbers")), "{text:?}");
+        }
+    }
 
     #[test]
     fn only_whole_records_count() {

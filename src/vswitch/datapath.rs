@@ -5,15 +5,18 @@
 //! `datapath_version` of the bridge (vswitchd/bridge.c, `bridge_reconfigure`). So the transaction that changes the type
 //! also empties `datapath_id`. ovs-vswitchd writes it again, together with `cur_cfg`, for a bridge that it could make.
 
+use serde::Deserialize;
+
 use super::bridge::same_datapath;
 use super::causes;
 use super::commit::Committed;
 use super::tables::{BRIDGE, PORT};
-use super::unit::{Fate, Row, RowKey, Unit, unreadable};
+use super::unit::{Fate, Row, RowKey, Unit};
+use super::verify::unreadable;
 use crate::error::Error;
-use crate::ovsdb::operation::{Condition, Row as Columns};
+use crate::ovsdb::operation::Condition;
 use crate::ovsdb::transaction::Transaction;
-use crate::ovsdb::value::{UuidRef, Value};
+use crate::ovsdb::value::{Optional, UuidRef, Value};
 
 /// The column by which a bridge asks for a datapath.
 pub(super) const DATAPATH_TYPE: &str = "datapath_type";
@@ -29,6 +32,7 @@ impl Unit<'_> {
         for key in self.touched.iter().filter(|key| key.table == BRIDGE) {
             let Some(row) = self.rows.get(key).filter(|row| !row.is_gone()) else { continue };
             let kind = row.changes.get(DATAPATH_TYPE).and_then(|change| change.applied_to(None));
+            // A row that does not ask for a type has the default one.
             let kind = kind.as_ref().and_then(Value::as_str).unwrap_or_default();
             if !same_datapath(kind, "system") && !same_datapath(kind, "netdev") {
                 asked.push((self.name(key), kind.to_owned()));
@@ -85,13 +89,11 @@ impl Unit<'_> {
         let mut dead = Vec::new();
         let results = self.session.read(&selects).await.map_err(Error::after_commit)?;
         for ((name, worked), result) in changed.into_iter().zip(results) {
-            let rows: Vec<Columns> = result.into_rows().map_err(unreadable).map_err(Error::after_commit)?;
+            let rows: Vec<Datapath> = result.rows().map_err(unreadable)?;
             // A bridge that somebody has deleted since is no concern any more.
-            let Some(row) = rows.first().filter(|row| row.get(DATAPATH_ID).is_none_or(Value::is_empty)) else {
-                continue;
-            };
-            let kind = row.get(DATAPATH_TYPE).and_then(Value::as_str).unwrap_or_default();
-            let spelled = if kind.is_empty() { "system" } else { kind };
+            let Some(row) = rows.into_iter().find(|row| row.datapath_id.0.is_none()) else { continue };
+            let kind = &row.datapath_type;
+            let spelled = if kind.is_empty() { "system" } else { kind.as_str() };
             let cause = causes::in_brackets(Some(self.cause_of_no_datapath(kind).await));
             if worked {
                 dead.push(format!(
@@ -104,6 +106,13 @@ impl Unit<'_> {
         }
         Ok(dead)
     }
+}
+
+/// What tells whether a bridge has a datapath.
+#[derive(Deserialize)]
+struct Datapath {
+    datapath_id: Optional<String>,
+    datapath_type: String,
 }
 
 impl Row {

@@ -159,7 +159,7 @@ impl Unit<'_> {
         }
         let results = self.session.read(&selects).await.map_err(Error::after_commit)?;
         for ((name, peer), result) in lone.into_iter().zip(results) {
-            let rows: Vec<Columns> = result.into_rows().unwrap_or_default();
+            let rows: Vec<Columns> = result.into_rows().map_err(unreadable)?;
             if !rows.iter().any(|row| row.get("type").and_then(Value::as_str) == Some("patch")) {
                 self.note(format!("interface {name}: its peer {peer} is no patch port, or is not there yet"));
             }
@@ -208,9 +208,7 @@ impl Unit<'_> {
         let results = self.session.read(&selects).await.map_err(Error::after_commit)?;
         let mut looks = Vec::new();
         for (concern, result) in concerns.into_iter().zip(results) {
-            let rows: Vec<InterfaceStatus> = result
-                .rows()
-                .map_err(|error| Error::Unfinished { cause: format!("unreadable status of an interface: {error}") })?;
+            let rows: Vec<InterfaceStatus> = result.rows().map_err(unreadable)?;
             looks.extend(rows.into_iter().next().map(|status| Look { concern, status }));
         }
         Ok(looks)
@@ -223,6 +221,11 @@ impl Unit<'_> {
         let cause = self.cause_of(look.concern.uuid, status).await;
         format!("interface {} does not work: {words}{}", status.name, causes::in_brackets(cause))
     }
+}
+
+/// Rows that can't be read after the change was made and applied.
+pub(super) fn unreadable(error: crate::ovsdb::json::Error) -> Error {
+    Error::Unfinished { cause: format!("unreadable status: {error}") }
 }
 
 /// The states of the interfaces that the unit itself adds or changes.

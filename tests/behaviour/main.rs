@@ -37,4 +37,5 @@ mod stale_ports;
 mod stats;
 mod taking_back;
 mod traffic;
+mod unreadable;
 mod verify;
