@@ -203,9 +203,10 @@ fn because(why: Option<&str>) -> String {
     why.map(|why| format!("; {why}")).unwrap_or_default()
 }
 
+/// Whether an interface has the address that is asked for. Schemas before Open vSwitch 2.1 do not tell which it has.
 fn same_mac(asked: &str, status: &InterfaceStatus) -> bool {
-    let in_use = status.mac_in_use.as_deref().and_then(octets);
-    in_use.is_some() && octets(asked) == in_use
+    let Some(in_use) = &status.mac_in_use else { return true };
+    octets(in_use).is_some_and(|in_use| octets(asked) == Some(in_use))
 }
 
 /// Why ovs-vswitchd gives this address to no device, if that can be told from the address.

@@ -521,8 +521,12 @@ impl<'s> Unit<'s> {
     ) -> Result<(), Error> {
         let mut by_atom: BTreeMap<Atom, BTreeSet<RowKey>> = BTreeMap::new();
         for row in rows {
-            let value = row.get(column).ok_or_else(|| lacks(table, column))?;
-            let atoms: Vec<Atom> = value.atoms().cloned().collect();
+            let atoms: Vec<Atom> = match row.get(column) {
+                Some(value) => value.atoms().cloned().collect(),
+                // Then no row has anything in it.
+                None if self.session.lacks(table, column) => Vec::new(),
+                None => return Err(lacks(table, column)),
+            };
             let key = self.remember(table, row, asked)?;
             for atom in atoms {
                 by_atom.entry(atom).or_default().insert(key.clone());
