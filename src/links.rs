@@ -103,10 +103,23 @@ pub enum LinkError {
         reason: String,
     },
     /// The netlink socket failed before the answer was there.
-    #[error("{action}: the connection to the kernel ended before its answer came; it is unknown whether it was done")]
+    #[error(
+        "{action}: the connection to the kernel ended before its answer came ({cause}); it is unknown whether it was done"
+    )]
     Lost {
         /// What was tried, with the device's name.
         action: String,
+        /// How the socket failed.
+        #[source]
+        cause: io::Error,
+    },
+    /// The kernel answered, and its answer can't be read.
+    #[error("{action}: the kernel's answer can't be read ({problem}); it is unknown whether it was done")]
+    Unreadable {
+        /// What was tried, with the device's name.
+        action: String,
+        /// What is wrong with the answer.
+        problem: String,
     },
     /// The kernel answered something else than what was asked for.
     #[error("{action}: the kernel's answer is of netlink message type {answer}, which does not fit the request")]
@@ -142,10 +155,20 @@ impl LinkError {
         matches!(self.errno(), Some(EPERM | EACCES))
     }
 
+    /// Whether a change may have been made all the same: the kernel was asked, and did not refuse.
+    pub fn may_be_done(&self) -> bool {
+        matches!(self, LinkError::Lost { .. } | LinkError::Unreadable { .. } | LinkError::Unexpected { .. })
+    }
+
     fn errno(&self) -> Option<i32> {
         match self {
             LinkError::Refused { errno, .. } => Some(*errno),
-            _ => None,
+            // Only the kernel gives error numbers.
+            LinkError::Open(_)
+            | LinkError::Name { .. }
+            | LinkError::Lost { .. }
+            | LinkError::Unreadable { .. }
+            | LinkError::Unexpected { .. } => None,
         }
     }
 
@@ -157,6 +180,7 @@ impl LinkError {
             (ENODEV, _) => "there is no such device".into(),
             (ERANGE, Request::AddVxlan(_)) => "the name or the VNI is out of range".into(),
             (EOPNOTSUPP, Request::AddVxlan(_)) => "the kernel module vxlan is not available".into(),
+            // What the system calls the number.
             _ => io::Error::from_raw_os_error(errno).to_string(),
         };
         if let Some(said) = said {
@@ -216,7 +240,10 @@ impl Links {
 
     fn find(&self, request: Request<'_>) -> Result<Option<Link>, LinkError> {
         match self.call(&request) {
-            Ok(NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link))) => Ok(Some(read(link))),
+            Ok(NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link))) => {
+                let unreadable = |problem| LinkError::Unreadable { action: request.to_string(), problem };
+                read(link).map(Some).map_err(unreadable)
+            }
             Ok(other) => Err(LinkError::Unexpected { action: request.to_string(), answer: other.message_type() }),
             Err(error) if error.is_missing() => Ok(None),
             Err(error) => Err(error),
@@ -234,18 +261,19 @@ impl Links {
     /// The kernel's answer to a request, unless it is an error.
     fn call(&self, request: &Request<'_>) -> Result<NetlinkPayload<RouteNetlinkMessage>, LinkError> {
         request.check()?;
-        let lost = || LinkError::Lost { action: request.to_string() };
+        let lost = |cause| LinkError::Lost { action: request.to_string(), cause };
         let mut message = request.message();
         message.header.sequence_number = self.sequence.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
         message.finalize();
         let mut bytes = vec![0; message.buffer_len()];
         message.serialize(&mut bytes);
-        self.socket.send(&bytes, 0).map_err(|_| lost())?;
+        self.socket.send(&bytes, 0).map_err(lost)?;
         let mut answer = Vec::with_capacity(ANSWER_SIZE);
         loop {
             answer.clear();
-            self.socket.recv(&mut answer, 0).map_err(|_| lost())?;
-            let told = NetlinkMessage::<RouteNetlinkMessage>::deserialize(&answer).map_err(|_| lost())?;
+            self.socket.recv(&mut answer, 0).map_err(lost)?;
+            let told = NetlinkMessage::<RouteNetlinkMessage>::deserialize(&answer)
+                .map_err(|error| LinkError::Unreadable { action: request.to_string(), problem: error.to_string() })?;
             // What a request before was answered late.
             if told.header.sequence_number != message.header.sequence_number {
                 continue;
@@ -351,6 +379,8 @@ fn vxlan_message(vxlan: &Vxlan) -> LinkMessageBuilder<LinkVxlan> {
 
 /// The kernel's own words about an error: `NLMSGERR_ATTR_MSG`, behind the request that an error message repeats
 /// (Documentation/userspace-api/netlink/intro.rst).
+///
+/// The error number says what went wrong. So where these words are missing or can't be read, there is nothing to add.
 fn said(error: &ErrorMessage) -> Option<String> {
     const NLMSGERR_ATTR_MSG: u16 = 1;
     let length = error.header.first_chunk().map(|length| u32::from_ne_bytes(*length))?;
@@ -360,7 +390,8 @@ fn said(error: &ErrorMessage) -> Option<String> {
     Some(text.trim_end_matches(['\0', '\n', '.']).to_owned()).filter(|text| !text.is_empty())
 }
 
-fn read(message: LinkMessage) -> Link {
+/// A device without a name is none that anybody could mean; everything else may be left out by the kernel.
+fn read(message: LinkMessage) -> Result<Link, String> {
     let mut link = Link {
         index: message.header.index,
         name: String::new(),
@@ -378,14 +409,16 @@ fn read(message: LinkMessage) -> Link {
                     match info {
                         LinkInfo::Kind(kind) => link.kind = Some(kind.to_string()),
                         LinkInfo::Data(InfoData::Vxlan(data)) => link.vxlan = Some(read_vxlan(data)),
+                        // Of other kinds nothing more is asked.
                         _ => {}
                     }
                 }
             }
+            // The kernel tells much more than is asked for here.
             _ => {}
         }
     }
-    link
+    if link.name.is_empty() { Err(format!("device number {} has no name", link.index)) } else { Ok(link) }
 }
 
 fn read_vxlan(data: Vec<InfoVxlan>) -> VxlanInfo {
@@ -396,6 +429,7 @@ fn read_vxlan(data: Vec<InfoVxlan>) -> VxlanInfo {
             InfoVxlan::Link(index) => vxlan.lower = Some(index).filter(|index| *index != 0),
             InfoVxlan::Group(group) => vxlan.group = Some(group),
             InfoVxlan::Port(port) => vxlan.port = Some(port),
+            // The kernel tells much more than is asked for here.
             _ => {}
         }
     }
@@ -545,6 +579,45 @@ mod tests {
         }
         assert!(Request::AddVxlan(&vxlan("vtep16777215")).check().is_ok());
         assert!(Request::Find("fifteen-bytes-%").check().is_ok());
+    }
+
+    /// A socket in place of the kernel's, whose answer to the next request is here already.
+    fn answered(answer: &[u8]) -> Links {
+        let mut peer = Socket::new(rtnetlink::sys::protocols::NETLINK_USERSOCK).unwrap();
+        let peer_address = peer.bind_auto().unwrap();
+        let mut socket = Socket::new(rtnetlink::sys::protocols::NETLINK_USERSOCK).unwrap();
+        let address = socket.bind_auto().unwrap();
+        socket.connect(&peer_address).unwrap();
+        socket.set_non_blocking(true).unwrap();
+        peer.send_to(answer, &address, 0).unwrap();
+        // The peer has to be there when the request is sent.
+        std::mem::forget(peer);
+        Links { socket, sequence: AtomicU32::new(0) }
+    }
+
+    #[test]
+    fn an_answer_that_cannot_be_read_is_told_as_that_and_not_as_a_lost_connection() {
+        // Shorter than a header; a header that tells another length; a device with an attribute that is cut.
+        let mut cut = NetlinkMessage::from(RouteNetlinkMessage::NewLink(LinkUnspec::new_with_name("eth1").build()));
+        cut.header.sequence_number = 1;
+        cut.finalize();
+        let mut bytes = vec![0; cut.buffer_len()];
+        cut.serialize(&mut bytes);
+        let attribute = bytes.len() - 12;
+        bytes[attribute] = 200;
+        for answer in [&[1, 2, 3][..], &[255; 20], &bytes] {
+            for told in [answered(answer).get("eth1").map(drop), answered(answer).set_up("eth1")] {
+                let error = told.unwrap_err();
+                assert!(matches!(error, LinkError::Unreadable { .. }), "{error:?}");
+                assert!(error.may_be_done() && error.to_string().contains("can't be read"), "{error}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_device_without_a_name_is_none() {
+        assert!(read(LinkMessage::default()).is_err());
+        assert_eq!(read(LinkUnspec::new_with_name("eth1").build()).unwrap().name, "eth1");
     }
 
     #[test]

@@ -43,7 +43,11 @@ pub(crate) fn arguments(entry: &Entry) -> Value {
     let properties = arguments.as_object_mut().map(|members| members.entry("properties").or_insert(json!({})));
     if let Some(Value::Object(properties)) = properties {
         for (name, default, about) in COMMON {
-            let common = json!({"type": "boolean", "default": default, "description": about});
+            let mut common = json!({"type": "boolean", "default": default, "description": about});
+            if *name == VERIFY {
+                common["type"] = json!(["boolean", "string"]);
+                common["enum"] = json!([true, false, "strict"]);
+            }
             properties.insert((*name).to_owned(), common);
         }
     }
@@ -165,12 +169,16 @@ pub(crate) const COMMON: &[(&str, bool, &str)] = &[
     ("dry_run", false, "Answer with the changes that would be made, as a report, and change nothing."),
     ("report", false, "Answer with a report in place of the bare result."),
     (
-        "verify",
+        VERIFY,
         true,
-        "Look at the interfaces that were added or changed once ovs-vswitchd has applied the change, and take it back if \
-         one does not work.",
+        "Look at the interfaces that the change touches once ovs-vswitchd has applied it, and take it back if one does \
+         not work. What an interface asked for and did not get, an MTU for instance, is a note; with `strict` the change \
+         is taken back for that as well.",
     ),
 ];
+
+/// The one common argument that also takes a word.
+const VERIFY: &str = "verify";
 
 fn database() -> Value {
     let tables = tables::RELIED_ON.iter().map(|(table, columns)| ((*table).to_owned(), json!(columns)));
@@ -208,7 +216,8 @@ fn manual() -> String {
     }
     page.push_str(COMMON_CHAPTER);
     for (name, default, about) in COMMON {
-        let _ = writeln!(page, "| `{name}` | boolean | {default} | {about} |");
+        let kind = if *name == VERIFY { "boolean, or `\"strict\"`" } else { "boolean" };
+        let _ = writeln!(page, "| `{name}` | {kind} | {default} | {about} |");
     }
     page.push_str(ERRORS_CHAPTER);
     for entry in REGISTRY {

@@ -48,6 +48,7 @@ impl Signals {
         let source: Source = self.0.clone();
         loop {
             one_shot::ready(&source, Direction::Read).await;
+            // Where no signal is there after all, it is waited for again.
             if let Ok(Some(received)) = self.0.read_signal() {
                 let signal = i32::try_from(received.ssi_signo).ok().and_then(|number| Signal::try_from(number).ok());
                 stop.send_replace(Some(signal.map_or("a signal", Signal::as_str)));

@@ -28,6 +28,8 @@ struct Flag<'a> {
 enum Kind {
     /// Nothing: the flag alone is true. Where false is not the default, `--no-NAME` is false.
     Switch,
+    /// Nothing, which is true, or a word.
+    SwitchOrWord,
     Value,
     /// Values with commas between them, or the flag again.
     List,
@@ -43,6 +45,7 @@ impl<'a> Flag<'a> {
         let schema = schema.unwrap_or(property);
         let kinds = [("boolean", Kind::Switch), ("array", Kind::List), ("object", Kind::Pairs)];
         let kind = kinds.into_iter().find(|(name, _)| has_type(schema, name)).map_or(Kind::Value, |(_, kind)| kind);
+        let kind = if kind == Kind::Switch && has_type(schema, "string") { Kind::SwitchOrWord } else { kind };
         let about = property["description"].as_str().unwrap_or_default();
         Flag { name, kind, schema, about, default: &property["default"], required }
     }
@@ -53,7 +56,8 @@ impl<'a> Flag<'a> {
 
     /// The flag for false, if there is one.
     fn opposite(&self) -> Option<String> {
-        (self.kind == Kind::Switch && *self.default != Value::Bool(false)).then(|| format!("no-{}", self.long()))
+        let is_switch = matches!(self.kind, Kind::Switch | Kind::SwitchOrWord);
+        (is_switch && *self.default != Value::Bool(false)).then(|| format!("no-{}", self.long()))
     }
 
     fn value_name(&self) -> String {
@@ -71,6 +75,9 @@ impl<'a> Flag<'a> {
                 if given(self.name) { Some(true) } else { self.opposite().filter(|id| given(id)).map(|_| false) };
             return Ok(value.map(Value::Bool));
         }
+        if self.kind == Kind::SwitchOrWord && self.opposite().is_some_and(|id| given(&id)) {
+            return Ok(Some(Value::Bool(false)));
+        }
         let Some(texts) = matches.get_many::<String>(self.name) else { return Ok(None) };
         let (mut elements, mut members) = (Vec::new(), Map::new());
         for text in texts {
@@ -85,6 +92,9 @@ impl<'a> Flag<'a> {
                 (Kind::List, _) if text.is_empty() => {}
                 (Kind::List, _) => {
                     elements.extend(text.split(',').map(|text| scalar(&self.schema["items"], text)));
+                }
+                (Kind::SwitchOrWord, _) => {
+                    return Ok(Some(text.parse().map_or_else(|_| text.as_str().into(), Value::Bool)));
                 }
                 (Kind::Switch | Kind::Value, _) => return Ok(Some(scalar(self.schema, text))),
             }
@@ -167,6 +177,12 @@ pub(super) fn add(command: Command, entry: &Entry) -> Command {
 fn arg(flag: &Flag<'static>, arg: Arg) -> Arg {
     match flag.kind {
         Kind::Switch => arg.action(ArgAction::SetTrue),
+        Kind::SwitchOrWord => {
+            let words = flag.schema["enum"].as_array().into_iter().flatten();
+            let words = words.map(|word| word.as_str().map_or_else(|| word.to_string(), str::to_owned));
+            let parser = PossibleValuesParser::new(words.map(|word| PossibleValue::new(&*word.leak())));
+            arg.num_args(0..=1).default_missing_value("true").value_parser(parser)
+        }
         // A negative number is not taken for a flag, so that the command can say what it expected.
         Kind::Value => match choices(flag.schema) {
             choices if choices.is_empty() => arg.allow_negative_numbers(true),
@@ -189,7 +205,7 @@ fn choices(schema: &'static Value) -> Vec<PossibleValue> {
 /// With the first sentence of what the argument is about, and all of it where there is more room.
 fn described(arg: Arg, flag: &Flag<'_>) -> Arg {
     let mut note = match flag.kind {
-        Kind::Switch | Kind::Value => String::new(),
+        Kind::Switch | Kind::SwitchOrWord | Kind::Value => String::new(),
         Kind::List => " (repeatable, or comma separated)".to_owned(),
         Kind::Pairs => " (repeatable)".to_owned(),
     };
@@ -297,6 +313,9 @@ mod tests {
         assert_eq!(read(&["--lacp-fallback", "--no-verify"]).unwrap(), r#"{"lacp_fallback":true,"verify":false}"#);
         assert_eq!(read(&["--no-lacp-fallback", "--verify"]).unwrap(), r#"{"lacp_fallback":false,"verify":true}"#);
         assert_eq!(read(&[]).unwrap(), "{}");
+        assert_eq!(read(&["--verify", "strict"]).unwrap(), r#"{"verify":"strict"}"#);
+        assert_eq!(read(&["--verify=false"]).unwrap(), r#"{"verify":false}"#);
+        assert!(read(&["--verify", "loosely"]).unwrap_err().contains("possible values: true, false, strict"));
         assert!(read(&["--verify", "--no-verify"]).unwrap_err().contains("--no-verify"));
         assert!(read(&["--no-lacp"]).unwrap_err().contains("'--no-lacp'"));
     }

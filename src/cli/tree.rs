@@ -26,6 +26,9 @@ pub(super) fn draw(picture: &Picture) -> String {
         });
     }
     line(&mut page, "", &words);
+    for row in &picture.unreadable {
+        line(&mut page, "", &[paint(ERROR, format!("✗ a row can't be read: {}", printable(row)))]);
+    }
     if picture.bridges.is_empty() {
         line(&mut page, "", &[paint(FAINT, "no bridges")]);
     }

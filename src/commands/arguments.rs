@@ -15,6 +15,7 @@ use serde::de::{self, DeserializeOwned, DeserializeSeed, Deserializer, MapAccess
 use serde_json::{Map, Value};
 
 use crate::error::Error;
+use crate::vswitch::run::Verify;
 use crate::vswitch::secrets;
 
 /// A command's arguments, keys in lower case, without nulls.
@@ -78,6 +79,16 @@ pub fn take_flag(arguments: &mut Arguments, name: &'static str, default: bool) -
         None => Ok(default),
         Some(Value::Bool(flag)) => Ok(flag),
         Some(other) => Err(Error::argument(name, format!("{other} is not true or false"))),
+    }
+}
+
+/// Takes the argument `verify`, which every command has, out of the arguments.
+pub fn take_verify(arguments: &mut Arguments) -> Result<Verify, Error> {
+    match arguments.remove("verify") {
+        None | Some(Value::Bool(true)) => Ok(Verify::Yes),
+        Some(Value::Bool(false)) => Ok(Verify::No),
+        Some(Value::String(word)) if word == "strict" => Ok(Verify::Strict),
+        Some(other) => Err(Error::argument("verify", format!("{other} is not true, false or \"strict\""))),
     }
 }
 

@@ -26,6 +26,10 @@ impl Command for BridgeAdd {
     const ERRORS: &'static [(&'static str, &'static str)] = &[
         ("exists", "cannot create a bridge named backplane because a bridge named backplane already exists"),
         (
+            "bad-argument",
+            "bridge backplane: ovs-vswitchd knows no datapath type \"dpdk\" (datapath_type: expected one of netdev, system)",
+        ),
+        (
             "interface",
             "interface backplane does not work: ovs-vswitchd could not set it up and does not say why (the kernel \
              module openvswitch is not loaded; load it, or use datapath_type netdev); the change was taken back, \

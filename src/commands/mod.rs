@@ -159,7 +159,7 @@ async fn execute<C: Command>(mut arguments: Arguments, session: &mut Session) ->
     let mode = Mode {
         dry_run: arguments::take_flag(&mut arguments, "dry_run", false)?,
         report: arguments::take_flag(&mut arguments, "report", false)?,
-        verify: arguments::take_flag(&mut arguments, "verify", true)?,
+        verify: arguments::take_verify(&mut arguments)?,
     };
     let command: C = arguments::decode(&arguments)?;
     command.check()?;

@@ -3,7 +3,7 @@
 //! The agent kills without warning, so whatever is written is written beside the database and then renamed over it.
 
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -74,6 +74,7 @@ fn rename_over(from: &Path, to: &Path) -> Result<(), Problem> {
 
 fn create(file: &Path, schema: &str) -> Result<(), Problem> {
     let new = beside(file, ".new");
+    // Usually there is none. If one is there and stays, ovsdb-tool says so.
     let _ = fs::remove_file(&new);
     tool(&["create", text(&new)?, schema])?;
     rename_over(&new, file)
@@ -81,6 +82,7 @@ fn create(file: &Path, schema: &str) -> Result<(), Problem> {
 
 /// A copy that tells of which schema version and of when it is.
 fn back_up(file: &Path, version: &str) -> Result<PathBuf, Problem> {
+    // A clock that is before 1970 still leaves a name.
     let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let backup = beside(file, &format!(".backup-{version}-{seconds}"));
     let unfinished = beside(file, ".backup-unfinished");
@@ -197,6 +199,7 @@ fn whole_records(bytes: &[u8]) -> usize {
     let mut good = 0;
     while let Some(header) = bytes[good..].strip_prefix(MAGIC) {
         let Some(end) = header.iter().position(|byte| *byte == b'\n') else { break };
+        // A header that can't be read is that of no whole record.
         let line = std::str::from_utf8(&header[..end]).unwrap_or_default();
         let Some(length) = line.split(' ').next().and_then(|length| length.parse::<usize>().ok()) else { break };
         let next = good + MAGIC.len() + end + 1 + length;
@@ -214,6 +217,10 @@ fn fill_root_row(file: &Path) -> Result<(), Problem> {
     let query = r#"["Open_vSwitch",{"op":"select","table":"Open_vSwitch","where":[],
         "columns":["external_ids","ovs_version","system_type","system_version"]}]"#;
     let reply: Value = parse(&tool(&["query", path, query])?)?;
+    if !reply[0]["rows"].is_array() {
+        return Err(Problem(format!("reading the root row of {path}: {reply}")));
+    }
+    // An empty database has none.
     let row = &reply[0]["rows"][0];
     let stored_id = row["external_ids"][1].as_array().into_iter().flatten();
     let stored_id = stored_id.filter(|pair| pair[0] == "system-id").find_map(|pair| pair[1].as_str());
@@ -243,7 +250,9 @@ fn fill_root_row(file: &Path) -> Result<(), Problem> {
     if operations.len() > 1 {
         operations.push(json!({"op": "comment", "comment": "ovs-plugin init"}));
         let reply = tool(&["transact", path, &Value::Array(operations).to_string()])?;
-        if let Some(error) = parse(&reply)?.as_array().into_iter().flatten().find(|result| !result["error"].is_null()) {
+        let reply = parse(&reply)?;
+        let results = reply.as_array().ok_or_else(|| Problem(format!("filling the root row of {path}: {reply}")))?;
+        if let Some(error) = results.iter().find(|result| !result["error"].is_null()) {
             return Err(Problem(format!("filling the root row of {path}: {error}")));
         }
     }
@@ -257,9 +266,12 @@ fn parse(text: &str) -> Result<Value, Problem> {
 /// The system's id: from the file beside the database, as ovs-ctl(8) keeps it, else from the database, else a new one.
 fn system_id(database: &Path, stored: Option<&str>) -> Result<String, Problem> {
     let file = database.with_file_name("system-id.conf");
-    let kept = fs::read_to_string(&file).ok().map(|id| id.trim().to_owned()).filter(|id| !id.is_empty());
-    if let Some(id) = kept {
-        return Ok(id);
+    match fs::read_to_string(&file) {
+        Ok(id) if !id.trim().is_empty() => return Ok(id.trim().to_owned()),
+        Ok(_) => {}
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        // The system must not get another id because its own can't be read.
+        Err(error) => return Err(Problem::io(file.display(), error)),
     }
     let id = stored.map_or_else(|| uuid::Uuid::new_v4().to_string(), str::to_owned);
     let new = beside(&file, ".new");
@@ -275,7 +287,8 @@ fn ovs_version() -> Result<String, Problem> {
     Ok(version.unwrap_or("unknown").to_owned())
 }
 
-/// From os-release(5); the image has none, and runs on Zero-OS.
+/// From os-release(5); the image has none, and runs on Zero-OS. These are words for people, so a file that can't be read
+/// is as good as none.
 fn operating_system() -> (String, String) {
     let file = fs::read_to_string("/etc/os-release").unwrap_or_default();
     let field = |name: &str| {

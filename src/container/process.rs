@@ -16,12 +16,14 @@ use super::Problem;
 /// Keeps what this process has inherited beyond its standard streams from its children: under the host agent, 3 and 4
 /// are the agent's own command and result pipes.
 pub(super) fn keep_descriptors_from_children() {
+    // Without /proc there is no list, and what was inherited stays open in the children, where it does no harm by itself.
     let Ok(open) = std::fs::read_dir("/proc/self/fd") else { return };
     let numbers = open.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     for number in numbers.filter(|number| *number > 2).collect::<Vec<i32>>() {
         // SAFETY: the number was just read from the list of open descriptors, and this process has one thread. If it is
         // that list's own, closed by now, the kernel says so and nothing happens.
         let descriptor = unsafe { BorrowedFd::borrow_raw(number) };
+        // One that is closed by now needs nothing.
         if let Ok(flags) = fcntl_getfd(descriptor) {
             let _ = fcntl_setfd(descriptor, flags | FdFlags::CLOEXEC);
         }
@@ -85,6 +87,7 @@ pub(super) fn output(program: &str, arguments: &[&str], limit: Duration) -> Resu
         match child.try_wait().map_err(|error| Problem::io(shown(), error))? {
             Some(status) => break status,
             None if Instant::now() >= deadline => {
+                // It may have ended at this very moment.
                 let _ = child.kill();
                 let _ = child.wait();
                 return Err(Problem(format!("{} did not end within {} s", shown(), limit.as_secs())));
@@ -92,7 +95,8 @@ pub(super) fn output(program: &str, arguments: &[&str], limit: Duration) -> Resu
             None => std::thread::sleep(Duration::from_millis(2)),
         }
     };
-    let (stdout, stderr) = (stdout.join().unwrap_or_default(), stderr.join().unwrap_or_default());
+    let lost = |_| Problem(format!("{}: its output is lost", shown()));
+    let (stdout, stderr) = (stdout.join().map_err(lost)?, stderr.join().map_err(lost)?);
     if status.success() {
         Ok(stdout.trim_end().to_owned())
     } else {

@@ -13,13 +13,21 @@ use super::{Problem, say};
 /// Removes pid files, sockets and lock files of processes that can be proved dead, and nothing else.
 pub(super) fn remove(step: &str, run: &Path, database: &Path) -> Result<(), Problem> {
     let entries = fs::read_dir(run).map_err(|error| Problem::io(run.display(), error))?;
-    for entry in entries.flatten() {
+    for entry in entries {
+        let entry = match entry {
+            Ok(entry) => entry,
+            Err(error) => {
+                say(step, format_args!("not all of {} can be read: {error}", run.display()));
+                break;
+            }
+        };
         let path = entry.path();
         let dead = match entry.file_type() {
             Ok(kind) if kind.is_socket() => nobody_listens(&path),
             Ok(kind) if kind.is_file() && path.extension().is_some_and(|extension| extension == "pid") => {
                 pid_is_gone(&path)
             }
+            // Neither other files nor what can't be looked at can be proved to be left behind.
             _ => false,
         };
         if dead {
@@ -41,6 +49,7 @@ pub(super) fn remove_lock_of(database: &Path) {
     if let Some(lock) = lock_of(database)
         && can_be_locked(&lock)
     {
+        // One that stays does no harm: nobody holds the lock.
         let _ = fs::remove_file(lock);
     }
 }
@@ -68,6 +77,7 @@ pub(super) fn is_in_use(database: &Path) -> bool {
     lock_of(database).is_some_and(|lock| lock.exists() && !can_be_locked(&lock))
 }
 
+/// Where it can't be tried, it is not proved that the holder is gone.
 fn can_be_locked(path: &Path) -> bool {
     let file = fs::OpenOptions::new().read(true).write(true).open(path);
     file.is_ok_and(|file| fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive).is_ok())

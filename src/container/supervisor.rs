@@ -134,11 +134,21 @@ fn spawn(service: &Service, index: usize, names: &mpsc::UnboundedSender<Named>) 
     // The command holds the writing end; as long as it is open here, the output would never end.
     drop(command);
     let output = pipe::Receiver::from_owned_fd(reader.into()).map_err(failed)?;
-    let running = service.running;
+    let (running, service_name) = (service.running, service.name);
     let names = names.clone();
     tokio::spawn(async move {
-        let mut lines = BufReader::new(output).lines();
-        while let Ok(Some(line)) = lines.next_line().await {
+        let mut output = BufReader::new(output);
+        let mut line = Vec::new();
+        loop {
+            line.clear();
+            match output.read_until(b'\n', &mut line).await {
+                Ok(0) => return,
+                Ok(_) => {}
+                Err(error) => return say(STEP, format_args!("the output of {} can't be read: {error}", service_name)),
+            }
+            // A line that is not UTF-8 is shown as far as it is. Ending here would close the service's output.
+            let line = String::from_utf8_lossy(&line);
+            let line = line.trim_end_matches(['\n', '\r']);
             eprintln!("{line}");
             if matches!(running, Running::Prints(text) if line.contains(text)) {
                 // Nobody listens any more: the container is stopping.
@@ -151,6 +161,7 @@ fn spawn(service: &Service, index: usize, names: &mpsc::UnboundedSender<Named>) 
 
 /// Takes note of every child that has ended, services as well as orphans that came to PID 1.
 fn reap(played: &mut [Played]) -> Result<(), Problem> {
+    // The only error is that there is no child (wait(2), ECHILD).
     while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
         let Some(service) = played.iter_mut().find(|played| played.pid == Some(pid)) else { continue };
         service.pid = None;
@@ -185,6 +196,7 @@ fn told(status: WaitStatus) -> String {
 async fn stop_all(played: &mut [Played], children: &mut tokio::signal::unix::Signal) {
     for index in (0..played.len()).rev() {
         let Some(pid) = played[index].pid else { continue };
+        // It may have ended by itself.
         let _ = kill_process(pid, Signal::TERM);
         let deadline = Instant::now() + TIME_TO_STOP;
         while played[index].pid.is_some() {

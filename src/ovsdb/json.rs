@@ -288,6 +288,7 @@ impl<'de> Reader<'de> {
         } else if let Some(number) = number.as_i64() {
             visitor.visit_i64(number)
         } else {
+            // A number that is no integer is always one of these.
             visitor.visit_f64(number.as_f64().unwrap_or(f64::NAN))
         }
     }

@@ -60,6 +60,7 @@ fn supplementary_groups(stream: &UnixStream) -> std::io::Result<Vec<libc::gid_t>
     let mut groups: Vec<libc::gid_t> = vec![0; 64];
     loop {
         let size_of_one = size_of::<libc::gid_t>();
+        // Both conversions fit: the kernel knows 65536 groups at most (NGROUPS_MAX), of four bytes each.
         let mut bytes = libc::socklen_t::try_from(groups.len() * size_of_one).unwrap_or(libc::socklen_t::MAX);
         // SAFETY: `groups` is writable for `bytes` bytes, and any bytes are valid group ids. No library wraps this option.
         let status = unsafe {

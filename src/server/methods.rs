@@ -46,6 +46,7 @@ pub fn module(calls: Arc<Calls>) -> Result<RpcModule<Arc<Calls>>, RegisterMethod
         let mut watch = Watch::new(calls.hub().clone());
         // Who only watches is nobody that the server has to wait for when it stops.
         drop(calls);
+        // The client has gone away already.
         let Ok(sink) = pending.accept().await else { return };
         loop {
             let event = tokio::select! {
@@ -53,7 +54,13 @@ pub fn module(calls: Arc<Calls>) -> Result<RpcModule<Arc<Calls>>, RegisterMethod
                 event = watch.next() => event,
             };
             let Some(event) = event else { return };
-            let Ok(text) = serde_json::value::to_raw_value(&event) else { return };
+            let text = match serde_json::value::to_raw_value(&event) {
+                Ok(text) => text,
+                Err(error) => {
+                    tracing::error!(%error, "an event of ovs.watch can't be written, and the subscription ends");
+                    return;
+                }
+            };
             if sink.send(text).await.is_err() {
                 return;
             }
@@ -65,6 +72,7 @@ pub fn module(calls: Arc<Calls>) -> Result<RpcModule<Arc<Calls>>, RegisterMethod
 
 /// Arguments come as one object, by name. Libraries that only know positions may send it as the only element of an array.
 fn arguments(params: &Params<'_>) -> Result<String, Error> {
+    // A call without params has no arguments.
     let text = params.as_str().unwrap_or("{}");
     if !text.starts_with('[') {
         return Ok(text.to_owned());

@@ -81,9 +81,12 @@ pub async fn text(hub: &Hub, session: &mut Session) -> Result<String, fmt::Error
         gauge(&mut registry, "ports", "Ports of all bridges", size(seen.ports));
         gauge(&mut registry, "interfaces", "Interfaces of all ports", size(seen.interfaces));
         gauge(&mut registry, "interfaces_failing", "Interfaces that ovs-vswitchd could not set up", size(seen.failing));
-        match counters(session).await {
+        let counters = counters(session).await;
+        let help = "Whether the counters of interfaces could be read; if not, they are left out";
+        gauge(&mut registry, "interface_counters_read", help, i64::from(counters.is_ok()));
+        match counters {
             Ok(statistics) => register(&mut registry, statistics),
-            Err(error) => tracing::debug!(%error, "metrics without counters"),
+            Err(error) => tracing::warn!(%error, "metrics without counters"),
         }
     }
     let mut text = String::new();

@@ -3,15 +3,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::datapath::DATAPATH_ID;
 use super::secrets;
 use super::session::{RECONNECT_PAUSE, Session};
-use super::tables::{DATABASE, INTERFACE, OPEN_VSWITCH};
+use super::tables::{BRIDGE, DATABASE, INTERFACE, OPEN_VSWITCH};
 use super::undo::TIME_TO_TAKE_BACK;
-use super::unit::{Change, Fate, LinkChange, Query, Row, Unit};
-use crate::deadline::Expired;
+use super::unit::{Change, Fate, LinkChange, Query, Row, Unit, unreadable};
+use crate::deadline::{Deadline, Expired};
 use crate::error::Error;
-use crate::links::LinkError;
-use crate::ovsdb::error::ErrorClass;
+use crate::ovsdb::Reply;
+use crate::ovsdb::error::{CallError, ErrorClass};
 use crate::ovsdb::monitor::{MonitorRequest, MonitorRequests, RowUpdate, TableUpdates, Update, Updates};
 use crate::ovsdb::operation::{Condition, Mutation, Mutator, Name, Operation, Row as Columns, Until};
 use crate::ovsdb::transaction::{OperationResult, TransactError, Transaction};
@@ -30,8 +31,16 @@ pub(crate) struct Committed {
     pub(super) uuids: BTreeMap<NamedUuid, Uuid>,
     /// The columns that were changed in rows that existed, as they were just before.
     pub(super) before: BTreeMap<Uuid, Columns>,
-    /// The number of the configuration, if there was something to commit.
-    pub(super) target: Option<i64>,
+    /// Whether there was something to commit.
+    pub(super) wrote: bool,
+}
+
+impl Committed {
+    /// Whether an interface that existed worked just before.
+    pub(super) fn worked(&self, interface: &Uuid) -> bool {
+        let ofport = self.before.get(interface).and_then(|before| before.get("ofport"));
+        ofport.and_then(Value::as_integer).is_some_and(|port| port >= 0)
+    }
 }
 
 /// Why a commit changed nothing, or did not get as far as it should.
@@ -80,7 +89,7 @@ impl Unit<'_> {
             self.keep_promises().await?;
             Committed::default()
         };
-        let wrote = committed.target.is_some();
+        let wrote = committed.wrote;
         let removed = self.remove_links();
         removed.map_err(|error| if wrote { Error::after_commit(error) } else { error })?;
         Ok(committed)
@@ -92,9 +101,12 @@ impl Unit<'_> {
             return Ok(());
         }
         let Some(root) = self.find_one(Query::all(OPEN_VSWITCH)).await? else { return Ok(()) };
-        let number = |column| self.peek(&root, column).and_then(|value| value.as_integer()).unwrap_or_default();
-        let target = number("next_cfg");
-        if number("cur_cfg") >= target {
+        let number = |column| {
+            let number = self.peek(&root, column).and_then(|value| value.as_integer());
+            number.ok_or_else(|| Error::NotCommitted { cause: format!("Open_vSwitch.{column} can't be read") })
+        };
+        let target = number("next_cfg")?;
+        if number("cur_cfg")? >= target {
             return Ok(());
         }
         let mut selects = Transaction::new();
@@ -102,21 +114,24 @@ impl Unit<'_> {
             selects.select(INTERFACE, vec![Condition::equal("name", name)], &["ofport"]);
         }
         let results = self.session.read(&selects).await?;
-        let rows = results.into_iter().flat_map(|result| result.into_rows().unwrap_or_default());
         // A row that ovs-vswitchd has not seen yet has no number.
-        if !rows.into_iter().any(|row| row.get("ofport").is_none_or(Value::is_empty)) {
+        let mut is_behind = false;
+        for result in results {
+            let rows = result.into_rows().map_err(unreadable)?;
+            is_behind |= rows.iter().any(|row| row.get("ofport").is_none_or(Value::is_empty));
+        }
+        if !is_behind {
             return Ok(());
         }
-        if self.session.hub().is_some() {
-            return Application { target, progress: None }.wait(self.session).await;
-        }
-        let connection = self.session.connection().await?;
-        let (initial, updates) = connection.monitor(DATABASE, &watch_cur_cfg());
-        let deadline = self.session.deadline.clone();
-        let initial = deadline.limit(initial).await;
-        let initial = initial.map_err(|expired| Error::NotApplied { cause: expired.to_string() })?;
-        let reached = initial.map(|tables| cur_cfg(&tables)).unwrap_or_default();
-        Application { target, progress: Some(Progress { reached, updates }) }.wait(self.session).await
+        let application = match self.session.hub() {
+            Some(_) => Application::Replica(target),
+            None => {
+                let deadline = self.session.deadline.clone();
+                let monitor = self.session.connection().await?.monitor(DATABASE, &watch_cur_cfg());
+                Application::Monitor(target, Progress::begin(monitor, &deadline).await?)
+            }
+        };
+        application.wait(self.session).await
     }
 
     /// Whether the unit changes the database at all. If not, nothing is sent and nothing is waited for.
@@ -170,6 +185,9 @@ impl Unit<'_> {
                 let select = Operation::Select { table: key.table.clone(), r#where, columns: Some(columns) };
                 before.push((*uuid, transaction.push(select)));
             }
+        }
+        for uuid in &self.neighbours {
+            before.push((*uuid, transaction.select(INTERFACE, vec![Condition::is_row(*uuid)], &["ofport"])));
         }
         for key in &self.touched {
             let (Some(row), UuidRef::Row(uuid)) = (self.rows.get(key), &key.id) else {
@@ -247,8 +265,13 @@ impl Unit<'_> {
         let mut select = Transaction::new();
         select.select(INTERFACE, Vec::new(), &["ofport"]);
         let results = self.session.read(&select).await?;
-        let rows = results.into_iter().flat_map(|result| result.into_rows().unwrap_or_default());
-        let used: BTreeSet<i64> = rows.filter_map(|row| row.get("ofport")?.as_integer()).collect();
+        let mut used = BTreeSet::new();
+        for result in results {
+            // An interface without a number has none to keep clear of.
+            used.extend(
+                result.into_rows().map_err(unreadable)?.iter().filter_map(|row| row.get("ofport")?.as_integer()),
+            );
+        }
         Ok((1..=OFPORT_MAX).rev().find(|number| !used.contains(number)))
     }
 
@@ -274,7 +297,9 @@ impl Unit<'_> {
             Err(error) => Err(error.into_error()),
         };
         if let Err(error) = withdrawn {
-            tracing::debug!(%error, number, "ofport_request may still be there");
+            for key in self.reopened.clone() {
+                self.note(format!("interface {} may still ask for port number {number}: {error}", self.name(&key)));
+            }
         }
     }
 
@@ -293,12 +318,13 @@ impl Unit<'_> {
                 Ok(()) => continue,
                 Err(error) => error,
             };
-            if !matches!(error, LinkError::Lost { .. }) {
+            if !error.may_be_done() {
                 self.session.done_to_links.pop();
             }
             if let (true, LinkChange::AddVxlan(vxlan)) = (error.is_exists(), change) {
                 // Somebody made it at the same moment: see whether it is the right one. If there is none of that name,
-                // another device has the VNI, and looking again does not help.
+                // another device has the VNI, and looking again does not help. Where that can't be found out, the kernel's
+                // first refusal is what there is to tell.
                 let links = self.session.links()?;
                 if links.get(&vxlan.name).is_ok_and(|link| link.is_some()) {
                     return Err(Failure::LostRace(Error::Link(error)));
@@ -346,6 +372,9 @@ impl Row {
             // Whether it worked before.
             columns.push("ofport".into());
         }
+        if table == BRIDGE && self.changes_datapath() {
+            columns.push(DATAPATH_ID.into());
+        }
         columns
     }
 }
@@ -389,6 +418,10 @@ fn change_row(transaction: &mut Transaction, table: &Name, uuid: Uuid, row: &Row
                 }
             }
         }
+    }
+    if table == BRIDGE && row.changes_datapath() {
+        // See `datapath.rs`.
+        replaced.insert(DATAPATH_ID.into(), Value::empty());
     }
     let this = vec![Condition::is_row(uuid)];
     if !replaced.is_empty() {
@@ -434,12 +467,18 @@ async fn transact(session: &mut Session, plan: Plan) -> Result<(Committed, Appli
         Err(SendError::Refused(error)) => return Err(Failure::Final(session.refused(&plan.transaction, error).await)),
         Err(SendError::Other(error)) => return Err(Failure::Final(error)),
     };
-    let uuids = plan.inserts.into_iter().filter_map(|(name, place)| Some((name, results[place].uuid()?))).collect();
-    let before = plan.before.into_iter().filter_map(|(uuid, place)| {
-        let rows: Vec<Columns> = results[place].rows().ok()?;
-        Some((uuid, rows.into_iter().next()?))
-    });
-    let committed = Committed { uuids, before: before.collect(), target: Some(applied.target) };
+    // The change is in the database. Without these answers it can neither be looked at nor be taken back.
+    let untold = |what: &str| Failure::Final(Error::Unfinished { cause: format!("the server's answer lacks {what}") });
+    let mut committed = Committed { wrote: true, ..Committed::default() };
+    for (name, place) in plan.inserts {
+        let uuid = results[place].uuid().ok_or_else(|| untold("the identity of a new row"))?;
+        committed.uuids.insert(name, uuid);
+    }
+    for (uuid, place) in plan.before {
+        let rows: Vec<Columns> = results[place].rows().map_err(|error| untold(&format!("former values: {error}")))?;
+        // A row that is no longer there is no change that could be taken back; nothing was written to it.
+        committed.before.extend(rows.into_iter().next().map(|row| (uuid, row)));
+    }
     Ok((committed, applied))
 }
 
@@ -485,31 +524,52 @@ pub(super) async fn send(
         SendError::Refused(refusal)
     })?;
 
-    let target = next_cfg(&results[target]);
-    let progress = match monitor {
-        Some((initial, updates)) => {
-            let initial = deadline.limit(initial).await.ok().and_then(Result::ok);
-            Some(Progress { reached: initial.map(|tables| cur_cfg(&tables)).unwrap_or_default(), updates })
-        }
-        None => None,
+    // The database holds the change by now. What goes wrong from here on is told to whoever waits for ovs-vswitchd.
+    let application = match (next_cfg(&results[target]), monitor) {
+        (Err(cause), _) => Application::Unknown(Error::NotApplied { cause }),
+        (Ok(None), _) => Application::Nothing,
+        (Ok(Some(target)), None) => Application::Replica(target),
+        (Ok(Some(target)), Some(monitor)) => match Progress::begin(monitor, &deadline).await {
+            Ok(progress) => Application::Monitor(target, progress),
+            Err(error) => Application::Unknown(error),
+        },
     };
-    let reached = progress.as_ref().map(|progress| progress.reached).unwrap_or_default();
-    Ok((results, Application { target: target.unwrap_or(reached), progress }))
+    Ok((results, application))
 }
 
 /// A change that is in the database and that ovs-vswitchd is yet to apply.
-pub(super) struct Application {
-    /// The number of the configuration to wait for.
-    target: i64,
-    /// `None` where a replica is watched.
-    progress: Option<Progress>,
+pub(super) enum Application {
+    /// The database has no root row, so there is no configuration that ovs-vswitchd could apply.
+    Nothing,
+    /// The number of the configuration, which a replica tells.
+    Replica(i64),
+    /// The same, which a monitor tells.
+    Monitor(i64, Progress),
+    /// Whether it is applied can't be told, for this reason.
+    Unknown(Error),
 }
 
+type CurCfg = TableUpdates<RowUpdate>;
+
 /// What a monitor of one's own tells.
-struct Progress {
-    /// The last configuration that ovs-vswitchd is known to have applied.
-    reached: i64,
-    updates: Updates<TableUpdates<RowUpdate>>,
+pub(super) struct Progress {
+    /// The last configuration that ovs-vswitchd is known to have applied; none before it has told of one.
+    reached: Option<i64>,
+    updates: Updates<CurCfg>,
+}
+
+impl Progress {
+    /// Waits for a monitor's first answer. The change that is watched is in the database, so an error says so.
+    async fn begin((initial, updates): (Reply<CurCfg>, Updates<CurCfg>), deadline: &Deadline) -> Result<Self, Error> {
+        let not_applied = |cause: String| Error::NotApplied { cause };
+        let reached = match deadline.limit(initial).await.map_err(|expired| not_applied(expired.to_string()))? {
+            Ok(tables) => cur_cfg(&tables).map_err(not_applied)?,
+            // The updates end as well, and then the next connection is asked.
+            Err(CallError::Disconnected { .. }) => None,
+            Err(error) => return Err(not_applied(format!("watching cur_cfg failed: {error}"))),
+        };
+        Ok(Progress { reached, updates })
+    }
 }
 
 impl Application {
@@ -517,24 +577,29 @@ impl Application {
     pub(super) async fn wait(self, session: &mut Session) -> Result<(), Error> {
         let deadline = session.deadline.clone();
         let late = |expired: Expired| Error::NotApplied { cause: expired.to_string() };
-        let Some(Progress { mut reached, mut updates }) = self.progress else {
-            let Some(hub) = session.hub() else { return Ok(()) };
-            hub.applied(self.target, &deadline).await?;
-            // It came after our own change, and so did what ovs-vswitchd says of it.
-            session.set_fresh(true);
-            return Ok(());
+        let (target, mut progress) = match self {
+            Application::Nothing => return Ok(()),
+            Application::Unknown(error) => return Err(error),
+            Application::Monitor(target, progress) => (target, progress),
+            Application::Replica(target) => {
+                let none = || Error::NotApplied { cause: "there is no replica that tells of cur_cfg".into() };
+                session.hub().ok_or_else(none)?.applied(target, &deadline).await?;
+                // It came after our own change, and so did what ovs-vswitchd says of it.
+                session.set_fresh(true);
+                return Ok(());
+            }
         };
-        while reached < self.target {
-            match deadline.limit(updates.next()).await.map_err(late)? {
-                Some(Update::Changed(_, tables)) => reached = reached.max(cur_cfg(&tables)),
+        while progress.reached < Some(target) {
+            match deadline.limit(progress.updates.next()).await.map_err(late)? {
+                Some(Update::Changed(_, tables)) => {
+                    let reached = cur_cfg(&tables).map_err(|cause| Error::NotApplied { cause })?;
+                    progress.reached = progress.reached.max(reached);
+                }
                 // The server went away or changes its schema. The change is in the database, so ask the next one.
                 Some(Update::Unreadable(_) | Update::Canceled) | None => {
                     deadline.sleep(RECONNECT_PAUSE).await.map_err(late)?;
                     let connection = session.connection().await.map_err(Error::after_commit)?;
-                    let (initial, fresh) = connection.monitor(DATABASE, &watch_cur_cfg());
-                    let initial = deadline.limit(initial).await.map_err(late)?;
-                    reached = initial.map(|tables| cur_cfg(&tables)).unwrap_or_default();
-                    updates = fresh;
+                    progress = Progress::begin(connection.monitor(DATABASE, &watch_cur_cfg()), &deadline).await?;
                 }
             }
         }
@@ -546,11 +611,27 @@ fn watch_cur_cfg() -> MonitorRequests {
     MonitorRequests::from([(OPEN_VSWITCH.into(), vec![MonitorRequest::columns(&["cur_cfg"])])])
 }
 
-fn next_cfg(result: &OperationResult) -> Option<i64> {
-    result.rows::<Columns>().ok()?.first()?.get("next_cfg")?.as_integer()
+/// The new number of the configuration; none if there is no root row.
+fn next_cfg(result: &OperationResult) -> Result<Option<i64>, String> {
+    let untold = |problem: String| format!("the server does not tell Open_vSwitch.next_cfg: {problem}");
+    let rows: Vec<Columns> = result.rows().map_err(|error| untold(error.to_string()))?;
+    let number = |row: &Columns| {
+        let value = row.get("next_cfg");
+        value.and_then(Value::as_integer).ok_or_else(|| untold(format!("{value:?} is no number")))
+    };
+    rows.first().map(number).transpose()
 }
 
-fn cur_cfg(tables: &TableUpdates<RowUpdate>) -> i64 {
+/// The number of the configuration that ovs-vswitchd has applied; none if there is no root row, or it was deleted.
+fn cur_cfg(tables: &CurCfg) -> Result<Option<i64>, String> {
     let rows = tables.values().flat_map(BTreeMap::values).filter_map(|update| update.new.as_ref());
-    rows.filter_map(|row| row.get("cur_cfg")?.as_integer()).max().unwrap_or_default()
+    let mut reached = None;
+    for row in rows {
+        let value = row.get("cur_cfg");
+        let number = value.and_then(Value::as_integer);
+        let number =
+            number.ok_or_else(|| format!("the server does not tell Open_vSwitch.cur_cfg: {value:?} is no number"));
+        reached = reached.max(Some(number?));
+    }
+    Ok(reached)
 }

@@ -4,10 +4,13 @@
 //! [`unit::Unit`], the unit of work, which becomes one transaction. [`run`] carries a command through: attempt, commit,
 //! again when somebody was faster.
 
+mod asked;
 pub mod bridge;
+mod causes;
 pub mod changes;
 mod commit;
 pub mod daemon;
+mod datapath;
 pub mod derived;
 pub mod doctor;
 pub mod hub;

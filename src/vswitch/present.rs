@@ -19,7 +19,7 @@ pub(super) fn may_be_about_names(error: &ServerError) -> bool {
 }
 
 /// Whether the schema has the column. Every table has its identity and its version.
-fn has(schema: &DatabaseSchema, table: &str, column: &str) -> bool {
+pub(super) fn has(schema: &DatabaseSchema, table: &str, column: &str) -> bool {
     let known = schema.tables.get(table);
     known.is_some_and(|table| matches!(column, "_uuid" | "_version") || table.columns.contains_key(column))
 }

@@ -97,6 +97,7 @@ impl Unit<'_> {
                 let references: Vec<Uuid> = self.column(&referrer, column).await?.uuids().collect();
                 match references.as_slice() {
                     [uuid] => self.find_one(Query::row(name(), *uuid).with(wanted)).await,
+                    // Which of several is meant, or that there is none, only a UUID tells.
                     _ => Ok(None),
                 }
             }

@@ -29,8 +29,20 @@ pub struct Mode {
     pub dry_run: bool,
     /// Tell what changed, and how the interfaces are.
     pub report: bool,
-    /// Look at the interfaces after the commit, and take the change back if one does not work.
-    pub verify: bool,
+    /// What happens after the commit.
+    pub verify: Verify,
+}
+
+/// What is judged once ovs-vswitchd has applied a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verify {
+    /// Nothing.
+    No,
+    /// An interface that does not work is a failure, and the change is taken back. A setting that an interface asked for
+    /// and did not get is a note.
+    Yes,
+    /// A setting that an interface did not get is a failure as well.
+    Strict,
 }
 
 /// What a command does with a unit of work. May run again after a lost race.
@@ -75,7 +87,14 @@ async fn attempts(
     let mut collisions = 0;
     for attempt in 0..ATTEMPTS {
         let mut unit = Unit::new(session, comment.to_owned(), mark, mode.dry_run || attempt > 0);
-        let result = match body.run(&mut unit).await {
+        let mut worked = body.run(&mut unit).await;
+        if worked.is_ok()
+            && mode.verify != Verify::No
+            && let Err(error) = unit.check_datapath_types().await
+        {
+            worked = Err(error);
+        }
+        let result = match worked {
             Ok(result) => result,
             Err(error) if error.is_about_the_switch() && !unit.still_holds().await? => {
                 tracing::debug!(%error, attempt, "refused for what is no longer so, looking again");
@@ -89,10 +108,14 @@ async fn attempts(
             let changed = !changes.is_empty();
             return Ok(Report { result, changed, changes, interfaces: Vec::new(), notes: unit.notes });
         }
+        if mode.verify != Verify::No {
+            unit.find_neighbours().await?;
+        }
         match unit.commit().await {
             Ok(committed) => {
                 let interfaces = match mode {
-                    Mode { verify: true, .. } => unit.verify(&committed).await?,
+                    Mode { verify: Verify::Yes, .. } => unit.verify(&committed, false).await?,
+                    Mode { verify: Verify::Strict, .. } => unit.verify(&committed, true).await?,
                     Mode { report: true, .. } => unit.look_at_interfaces(&committed).await?,
                     _ => Vec::new(),
                 };

@@ -189,6 +189,13 @@ impl Session {
         Ok(narrowed.widen(results))
     }
 
+    /// Whether a column is missing in what was read because the schema lacks it.
+    pub(super) fn lacks(&self, table: &str, column: &str) -> bool {
+        let of_hub = self.hub().and_then(|hub| hub.schema());
+        let schema = of_hub.as_ref().or_else(|| self.schema.as_ref().filter(|_| self.lacks_something));
+        schema.is_some_and(|schema| !present::has(schema, table, column))
+    }
+
     async fn try_to_read(
         &mut self,
         selects: &Transaction,

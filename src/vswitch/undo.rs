@@ -10,6 +10,7 @@ use super::commit::{Committed, SendError, ask_for_application, send};
 use super::session::Session;
 use super::tables::{OPEN_VSWITCH, configuration, is_reported};
 use super::unit::{Change, Fate, LinkChange, Query, Row, RowKey, Unit};
+use crate::links::LinkError;
 use crate::ovsdb::error::ErrorClass;
 use crate::ovsdb::operation::{Condition, Mutation, Mutator, Name, Operation, Row as Columns, Until};
 use crate::ovsdb::transaction::Transaction;
@@ -164,7 +165,9 @@ fn take_back_row(
                     guard(inverse, key, uuid, includes, identity(), []);
                     mutations.push(Mutation(column.clone(), Mutator::Delete, put_value));
                 }
-                let pairs = before(column)?.as_map().cloned().unwrap_or_default();
+                let before = before(column)?;
+                let pairs = before.as_map().cloned();
+                let pairs = pairs.ok_or_else(|| format!("the previous value of {column} is no map: {before:?}"))?;
                 let back: BTreeMap<Atom, Atom> =
                     pairs.into_iter().filter(|(key, _)| put.contains_key(key) || delete.contains(key)).collect();
                 if !back.is_empty() {
@@ -235,15 +238,19 @@ pub(super) async fn take_back_links(session: &mut Session) {
             LinkChange::SetUp(name) => (name, false),
             LinkChange::Delete(_) => continue,
         };
-        // Another command, running at the same time, may have found the device and built upon it.
+        // Another command, running at the same time, may have found the device and built upon it. Where the database can't
+        // be asked, the device goes: this command made it a moment ago, and its error says that nothing is left.
         let mut look = Unit::new(session, String::new(), "", false);
         if matches!(look.find_one(Query::interface(&name)).await, Ok(Some(_))) {
             continue;
         }
-        let Ok(links) = session.links() else { return };
-        match if delete { links.delete(&name) } else { links.set_down(&name) } {
-            Err(error) if !error.is_missing() => tracing::warn!(%error, "a device could not be put back"),
-            _ => {}
+        let put_back = session.links().and_then(|links| {
+            let done = if delete { links.delete(&name) } else { links.set_down(&name) };
+            // A device that is gone need not go.
+            if done.as_ref().is_err_and(LinkError::is_missing) { Ok(()) } else { Ok(done?) }
+        });
+        if let Err(error) = put_back {
+            tracing::warn!(%error, "a device could not be put back");
         }
     }
 }

@@ -145,6 +145,10 @@ pub struct Unit<'s> {
     pub(super) reopened: Vec<RowKey>,
     /// Interfaces whose devices the caller will use as soon as it has the answer.
     pub(super) promised: Vec<String>,
+    /// Devices that were asked to be up.
+    pub(super) expected_up: Vec<String>,
+    /// The interfaces of the bridges that the unit changes, to see afterwards whether they still work.
+    pub(super) neighbours: Vec<Uuid>,
     /// Things worth saying to people, for stderr.
     pub(super) notes: Vec<String>,
 }
@@ -325,6 +329,7 @@ impl Change {
                 Some(Value::set(kept.chain(insert.iter().cloned())))
             }
             Change::Pairs { put, delete } => {
+                // An empty value is an empty map as well.
                 let mut pairs = stored?.as_map().cloned().unwrap_or_default();
                 pairs.retain(|key, _| !delete.contains(key));
                 pairs.extend(put.iter().map(|(key, value)| (key.clone(), value.clone())));
@@ -345,8 +350,23 @@ impl RowKey {
     }
 }
 
-fn unreadable(error: crate::ovsdb::json::Error) -> Error {
+/// Rows that can't be read, before anything was changed.
+pub(super) fn unreadable(error: crate::ovsdb::json::Error) -> Error {
     Error::NotCommitted { cause: format!("unreadable rows: {error}") }
+}
+
+/// The columns that a select asks for; none is all of them.
+fn asked_columns(select: &Operation) -> Option<&[Name]> {
+    match select {
+        Operation::Select { columns, .. } => columns.as_deref(),
+        // No other operation has rows for an answer that columns are asked of.
+        _ => None,
+    }
+}
+
+/// A row that lacks what was asked for, before anything was changed.
+fn lacks(table: &str, column: &str) -> Error {
+    Error::NotCommitted { cause: format!("unreadable rows: a row of {table} comes without its column {column}") }
 }
 
 impl<'s> Unit<'s> {
@@ -367,6 +387,8 @@ impl<'s> Unit<'s> {
             nudged: Vec::new(),
             reopened: Vec::new(),
             promised: Vec::new(),
+            expected_up: Vec::new(),
+            neighbours: Vec::new(),
             notes: Vec::new(),
         }
     }
@@ -432,18 +454,22 @@ impl<'s> Unit<'s> {
         let results = self.session.read(&selects).await?;
         let mut counts = Vec::with_capacity(results.len());
         let mut results = results.into_iter();
-        for (query, result) in single.iter().zip(results.by_ref()) {
+        for ((query, select), result) in single.iter().zip(&selects.operations).zip(results.by_ref()) {
             let rows = result.into_rows().map_err(unreadable)?;
             counts.push(rows.len());
             let Query { question, wanted } = query;
-            let is_whole = *wanted == Wanted::Whole;
-            let rows = rows.into_iter().filter_map(|row| self.remember(&question.table, row, is_whole)).collect();
+            let mut keys = BTreeSet::new();
+            for row in rows {
+                keys.insert(self.remember(&question.table, row, asked_columns(select))?);
+            }
+            let rows = keys;
             self.answers.insert(question.clone(), Answer { known: wanted.clone(), rows });
         }
-        for ((table, column), result) in whole_tables.into_iter().zip(results) {
+        let of_tables = whole_tables.into_iter().zip(selects.operations.iter().skip(single.len()));
+        for (((table, column), select), result) in of_tables.zip(results) {
             let rows = result.into_rows().map_err(unreadable)?;
             counts.push(rows.len());
-            self.answer_from_table(table, column, rows, &bulk);
+            self.answer_from_table(table, column, rows, asked_columns(select), &bulk)?;
         }
         self.asked.push((selects, counts));
         Ok(())
@@ -485,13 +511,23 @@ impl<'s> Unit<'s> {
     }
 
     /// Answers many queries of one kind from the rows of the whole table.
-    fn answer_from_table(&mut self, table: &Name, column: &Name, rows: Vec<Columns>, queries: &[&Query]) {
+    fn answer_from_table(
+        &mut self,
+        table: &Name,
+        column: &Name,
+        rows: Vec<Columns>,
+        asked: Option<&[Name]>,
+        queries: &[&Query],
+    ) -> Result<(), Error> {
         let mut by_atom: BTreeMap<Atom, BTreeSet<RowKey>> = BTreeMap::new();
         for row in rows {
-            let atoms: Vec<Atom> = row.get(column).map(|value| value.atoms().cloned().collect()).unwrap_or_default();
-            let Some(key) = self.remember(table, row, false) else {
-                continue;
+            let atoms: Vec<Atom> = match row.get(column) {
+                Some(value) => value.atoms().cloned().collect(),
+                // Then no row has anything in it.
+                None if self.session.lacks(table, column) => Vec::new(),
+                None => return Err(lacks(table, column)),
             };
+            let key = self.remember(table, row, asked)?;
             for atom in atoms {
                 by_atom.entry(atom).or_default().insert(key.clone());
             }
@@ -503,30 +539,39 @@ impl<'s> Unit<'s> {
                 continue;
             };
             if of_table == table && of_column == column {
-                // One-atom values are all that is ever asked for in bulk: names and references.
+                // One-atom values are all that is ever asked for in bulk: names and references. One that no row of the
+                // table has is in none.
                 let rows = value.atoms().next().and_then(|atom| by_atom.get(atom)).cloned().unwrap_or_default();
                 self.answers.insert(query.question.clone(), Answer { known: Wanted::Usual, rows });
             }
         }
+        Ok(())
     }
 
-    /// Keeps what the server told of a row. The same row may come from several queries, with different columns.
-    fn remember(&mut self, table: &Name, mut columns: Columns, whole: bool) -> Option<RowKey> {
-        let uuid = columns.remove("_uuid")?.uuids().next()?;
+    /// Keeps what the server told of a row. The same row may come from several queries, with different columns; `asked`
+    /// are those of this one, or all. A row that lacks one of them, though the schema has it, can't be read: what is decided
+    /// from it would rest on nothing.
+    fn remember(&mut self, table: &Name, mut columns: Columns, asked: Option<&[Name]>) -> Result<RowKey, Error> {
+        let mut missing = asked.into_iter().flatten().filter(|column| !columns.contains_key(*column));
+        if let Some(missing) = missing.find(|column| !self.session.lacks(table, column)) {
+            return Err(lacks(table, missing));
+        }
+        let uuid = columns.remove("_uuid").and_then(|uuid| uuid.uuids().next()).ok_or_else(|| lacks(table, "_uuid"))?;
         let key = RowKey::stored(table, uuid);
         let row = self.rows.entry(key.clone()).or_default();
-        row.whole |= whole;
+        row.whole |= asked.is_none();
         for (column, value) in columns {
             // The first reading stays: decisions may rest on it already, and the guards compare with it.
             row.stored.entry(column).or_insert(value);
         }
-        Some(key)
+        Ok(key)
     }
 
     /// The rows that match, as this unit leaves them.
     pub async fn find(&mut self, query: Query) -> Result<Vec<RowKey>, Error> {
         self.fetch([query.clone()]).await?;
         let Question { table, filter } = &query.question;
+        // The server was not asked about a row that does not exist yet, and has none that would answer.
         let server = self.answers.get(&query.question).map(|answer| answer.rows.clone()).unwrap_or_default();
         let mut candidates = server.clone();
         candidates.extend(self.touched.iter().filter(|key| key.table == *table).cloned());
@@ -591,10 +636,13 @@ impl<'s> Unit<'s> {
             });
             let results = self.session.read(&select).await?;
             let mut found = 0;
-            for columns in results.into_iter().flat_map(|result| result.into_rows().unwrap_or_default()) {
-                self.remember(&row.table, columns, false);
-                found += 1;
+            for result in results {
+                for columns in result.into_rows().map_err(unreadable)? {
+                    self.remember(&row.table, columns, select.operations.first().and_then(asked_columns))?;
+                    found += 1;
+                }
             }
+            // A row that is no longer there has nothing in the column; that it was there is guarded.
             self.asked.push((select, vec![found]));
         }
         Ok(self.value(row, column))
@@ -616,7 +664,7 @@ impl<'s> Unit<'s> {
         self.rows.get(row)?.effective(column)
     }
 
-    /// The `name` column.
+    /// The `name` column; empty in tables whose rows have no names.
     pub fn name(&self, row: &RowKey) -> String {
         self.peek(row, "name").and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_default()
     }
@@ -635,9 +683,13 @@ impl<'s> Unit<'s> {
             let id = match atom {
                 Atom::Uuid(uuid) => UuidRef::Row(*uuid),
                 Atom::NamedUuid(name) => UuidRef::New(name.clone()),
-                _ => continue,
+                Atom::Integer(_) | Atom::Real(_) | Atom::Boolean(_) | Atom::String(_) => {
+                    let cause = format!("unreadable rows: {}.{column} has a value that is no reference", row.table);
+                    return Err(Error::NotCommitted { cause });
+                }
             };
             let key = RowKey { table: table.into(), id };
+            // A row that was deleted between two requests is gone; the set that refers to it is guarded.
             if self.rows.get(&key).is_some_and(|row| !row.is_gone()) {
                 rows.push(key);
             }

@@ -5,10 +5,10 @@
 
 use serde::Deserialize;
 
-use super::bridge::same_datapath;
+use super::causes;
 use super::commit::Committed;
-use super::tables::{BRIDGE, INTERFACE, PORT};
-use super::unit::{Fate, Query, RowKey, Unit};
+use super::tables::INTERFACE;
+use super::unit::{Fate, RowKey, Unit};
 use crate::error::Error;
 use crate::ovsdb::operation::{Condition, Row as Columns};
 use crate::ovsdb::transaction::Transaction;
@@ -55,7 +55,7 @@ fn optional<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(deserializer:
     Optional::deserialize(deserializer).map(|Optional(value)| value)
 }
 
-fn map<'de, D>(deserializer: D) -> Result<std::collections::BTreeMap<String, String>, D::Error>
+pub(super) fn map<'de, D>(deserializer: D) -> Result<std::collections::BTreeMap<String, String>, D::Error>
 where
     D: serde::Deserializer<'de>,
 {
@@ -64,32 +64,46 @@ where
 
 impl InterfaceStatus {
     /// Whether ovs-vswitchd could set the interface up.
-    fn works(&self) -> bool {
+    pub(super) fn works(&self) -> bool {
         self.ofport.is_some_and(|port| port >= 0)
     }
 }
 
 /// An interface to look at.
-struct Concern {
-    uuid: Uuid,
+#[derive(Debug)]
+pub(super) struct Concern {
+    pub(super) uuid: Uuid,
     /// Whether it worked before the change; an inserted one is expected to work.
     expected: bool,
+    /// Whether the unit changes the interface itself, and not only the bridge that it is on.
+    own: bool,
+}
+
+/// An interface that was looked at.
+#[derive(Debug)]
+pub(super) struct Look {
+    pub(super) concern: Concern,
+    pub(super) status: InterfaceStatus,
 }
 
 impl Unit<'_> {
     /// What ovs-vswitchd made of the interfaces that the unit added or changed.
     pub(super) async fn look_at_interfaces(&mut self, committed: &Committed) -> Result<Vec<InterfaceStatus>, Error> {
-        Ok(self.statuses(&self.concerns(committed)).await?.into_iter().map(|(_, status)| status).collect())
+        Ok(own(self.look(self.concerns(committed)).await?))
     }
 
-    /// Fails if an interface that the unit added does not work, or one that it changed no longer does.
-    pub(super) async fn verify(&mut self, committed: &Committed) -> Result<Vec<InterfaceStatus>, Error> {
-        let concerns = self.concerns(committed);
-        let mut broken = Vec::new();
-        let mut statuses = Vec::new();
-        for (concern, status) in self.statuses(&concerns).await? {
+    /// Fails if an interface that the unit added does not work, or one that the change touches no longer does. What an
+    /// interface asked for and did not get is a note, or, if `strict`, a failure as well.
+    pub(super) async fn verify(&mut self, committed: &Committed, strict: bool) -> Result<Vec<InterfaceStatus>, Error> {
+        let mut concerns = self.concerns(committed);
+        concerns.extend(self.neighbours(committed));
+        let mut broken = self.dead_bridges(committed).await?;
+        let mut looks = self.look(concerns).await?;
+        for look in &looks {
+            let status = &look.status;
             match &status.error {
-                _ if !status.works() && concern.expected => broken.push(self.describe(concern.uuid, &status).await),
+                _ if !status.works() && look.concern.expected => broken.push(self.describe(look).await),
+                _ if !look.concern.own => {}
                 _ if !status.works() => self.note(format!(
                     "interface {} did not work before and still does not: {}",
                     status.name,
@@ -98,9 +112,17 @@ impl Unit<'_> {
                 Some(error) => self.note(format!("interface {}: {error}", status.name)),
                 None => {}
             }
-            statuses.push(status);
         }
         if broken.is_empty() {
+            let differences = self.differences(committed, &mut looks).await?;
+            if strict {
+                broken = differences;
+            } else {
+                differences.into_iter().for_each(|difference| self.note(difference));
+            }
+        }
+        if broken.is_empty() {
+            let statuses = own(looks);
             self.note_lone_patch_interfaces(&statuses).await?;
             return Ok(statuses);
         }
@@ -137,7 +159,7 @@ impl Unit<'_> {
         }
         let results = self.session.read(&selects).await.map_err(Error::after_commit)?;
         for ((name, peer), result) in lone.into_iter().zip(results) {
-            let rows: Vec<Columns> = result.into_rows().unwrap_or_default();
+            let rows: Vec<Columns> = result.into_rows().map_err(unreadable)?;
             if !rows.iter().any(|row| row.get("type").and_then(Value::as_str) == Some("patch")) {
                 self.note(format!("interface {name}: its peer {peer} is no patch port, or is not there yet"));
             }
@@ -152,115 +174,61 @@ impl Unit<'_> {
             match &key.id {
                 UuidRef::New(name) => {
                     let uuid = committed.uuids.get(name).copied();
-                    concerns.extend(uuid.map(|uuid| Concern { uuid, expected: true }));
+                    concerns.extend(uuid.map(|uuid| Concern { uuid, expected: true, own: true }));
                 }
                 UuidRef::Row(uuid) if row.fate == Fate::Stays && row.is_changed() => {
-                    let before = committed.before.get(uuid).and_then(|before| before.get("ofport"));
-                    let worked = before.and_then(|port| port.as_integer()).is_some_and(|port| port >= 0);
-                    concerns.push(Concern { uuid: *uuid, expected: worked });
+                    concerns.push(Concern { uuid: *uuid, expected: committed.worked(uuid), own: true });
                 }
                 UuidRef::Row(_) => {}
             }
         }
         concerns.extend(self.nudged.iter().filter_map(|key| match key.id {
-            UuidRef::Row(uuid) => Some(Concern { uuid, expected: true }),
+            UuidRef::Row(uuid) => Some(Concern { uuid, expected: true, own: true }),
             UuidRef::New(_) => None,
         }));
         concerns
     }
 
-    async fn statuses<'c>(&mut self, concerns: &'c [Concern]) -> Result<Vec<(&'c Concern, InterfaceStatus)>, Error> {
+    /// The other interfaces of the bridges that the unit changes, those that worked before.
+    fn neighbours(&self, committed: &Committed) -> impl Iterator<Item = Concern> {
+        let worked = self.neighbours.iter().filter(|uuid| committed.worked(uuid));
+        worked.map(|uuid| Concern { uuid: *uuid, expected: true, own: false })
+    }
+
+    /// Looks at interfaces. Those that somebody has deleted since the change are left out: they are no concern any more.
+    pub(super) async fn look(&mut self, concerns: Vec<Concern>) -> Result<Vec<Look>, Error> {
         if concerns.is_empty() {
             return Ok(Vec::new());
         }
         let mut selects = Transaction::new();
-        for concern in concerns {
+        for concern in &concerns {
             selects.select(INTERFACE, vec![Condition::is_row(concern.uuid)], COLUMNS);
         }
         // The change is in the database by now, whatever stops us from looking at it.
         let results = self.session.read(&selects).await.map_err(Error::after_commit)?;
-        let mut statuses = Vec::new();
-        for (concern, result) in concerns.iter().zip(results) {
-            let rows: Vec<InterfaceStatus> = result
-                .rows()
-                .map_err(|error| Error::Unfinished { cause: format!("unreadable status of an interface: {error}") })?;
-            // A row that somebody has deleted since is no concern of ours any more.
-            statuses.extend(rows.into_iter().next().map(|status| (concern, status)));
+        let mut looks = Vec::new();
+        for (concern, result) in concerns.into_iter().zip(results) {
+            let rows: Vec<InterfaceStatus> = result.rows().map_err(unreadable)?;
+            looks.extend(rows.into_iter().next().map(|status| Look { concern, status }));
         }
-        Ok(statuses)
+        Ok(looks)
     }
 
-    /// What is wrong with an interface, in ovs-vswitchd's words, and what is likely to be the cause.
-    async fn describe(&mut self, uuid: Uuid, status: &InterfaceStatus) -> String {
-        let bridge = self.bridge_of_interface(uuid).await;
-        let datapath_type = match &bridge {
-            Some(bridge) => self.peek(bridge, "datapath_type").and_then(|value| value.as_str().map(str::to_owned)),
-            None => None,
-        };
+    /// What is wrong with an interface, in ovs-vswitchd's words, and the cause as far as it can be checked.
+    async fn describe(&mut self, look: &Look) -> String {
+        let status = &look.status;
         let words = status.error.as_deref().unwrap_or("ovs-vswitchd could not set it up and does not say why");
-        let cause = likely_cause(
-            &status.name,
-            &status.r#type,
-            status.ofport,
-            status.error.as_deref(),
-            datapath_type.as_deref().unwrap_or_default(),
-        );
-        format!(
-            "interface {} does not work: {words}{}",
-            status.name,
-            cause.map(|c| format!(" ({c})")).unwrap_or_default()
-        )
-    }
-
-    async fn bridge_of_interface(&mut self, uuid: Uuid) -> Option<RowKey> {
-        // A fresh look: what this unit remembers is from before its own change.
-        let mut look = Unit::new(self.session, String::new(), "", false);
-        let port = look.find_one(Query::includes(PORT, "interfaces", uuid)).await.ok()??;
-        let bridge = look.find_one(Query::includes(BRIDGE, "ports", port.reference())).await.ok()??;
-        let known = look.rows.remove(&bridge)?;
-        self.rows.entry(bridge.clone()).or_insert(known);
-        Some(bridge)
+        let cause = self.cause_of(look.concern.uuid, status).await;
+        format!("interface {} does not work: {words}{}", status.name, causes::in_brackets(cause))
     }
 }
 
-/// The usual reasons for the errors that ovs-vswitchd gives (vswitchd/bridge.c, lib/netdev.c, lib/dpif.c).
-pub(super) fn likely_cause(
-    name: &str,
-    kind: &str,
-    ofport: Option<i64>,
-    error: Option<&str>,
-    datapath_type: &str,
-) -> Option<String> {
-    let says = |words: &str| error.is_some_and(|error| error.contains(words));
-    if says("No such device") {
-        return Some(format!("there is no network device named {name}"));
-    }
-    if says("Address family not supported") {
-        return Some(format!("ovs-vswitchd knows no interface type {kind:?}"));
-    }
-    if says("Device or resource busy") {
-        return Some(format!("{name} is in use, by another bridge for instance"));
-    }
-    if says("File exists") {
-        return Some("another tunnel port has the same configuration".into());
-    }
-    if says("Invalid argument") {
-        return Some(match kind {
-            "internal" => format!("a network device named {name} exists already"),
-            _ => format!("{name} is not a kind of device that can be a port"),
-        });
-    }
-    if error.is_some() {
-        return None;
-    }
-    if ofport == Some(-1) {
-        return Some(format!("{name} is in use by the datapath already"));
-    }
-    Some(if !same_datapath(datapath_type, "system") {
-        format!("its bridge has the datapath type {datapath_type:?}; does ovs-vswitchd know that one?")
-    } else if std::path::Path::new("/sys/module/openvswitch").exists() {
-        "the datapath of its bridge could not be made, see the log of ovs-vswitchd".into()
-    } else {
-        "the kernel module openvswitch is not loaded; load it, or use datapath_type netdev".into()
-    })
+/// Rows that can't be read after the change was made and applied.
+pub(super) fn unreadable(error: crate::ovsdb::json::Error) -> Error {
+    Error::Unfinished { cause: format!("unreadable status: {error}") }
+}
+
+/// The states of the interfaces that the unit itself adds or changes.
+fn own(looks: Vec<Look>) -> Vec<InterfaceStatus> {
+    looks.into_iter().filter(|look| look.concern.own).map(|look| look.status).collect()
 }

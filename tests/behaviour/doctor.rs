@@ -251,6 +251,32 @@ fn interfaces_that_do_not_work_are_found() {
 }
 
 #[test]
+fn names_that_are_longer_than_those_of_devices_are_found() {
+    let switch = Switch::new();
+    switch.ok("bridge-add", json!({"bridge": "br0"}));
+    // The commands refuse such names.
+    let add = |name: &str, kind: &str| {
+        let kind = format!("type={kind}");
+        switch.vsctl(&["--no-wait", "add-port", "br0", name, "--", "set", "Interface", name, &kind]);
+    };
+    add("fifteen-bytes-x", "internal");
+    add("sixteen-bytes-ya", "internal");
+    let finding = only(&switch, "name-cut");
+    assert_eq!(finding["interface"], "sixteen-bytes-ya");
+    assert!(finding["message"].as_str().unwrap().ends_with(" is named sixteen-bytes-y"), "{finding}");
+    // A second device of that name can't be made.
+    add("sixteen-bytes-yb", "internal");
+    let message = among(&switch, "interface-broken")["message"].to_string();
+    assert!(message.contains("the interface sixteen-bytes-ya has a network device named sixteen-bytes-y"), "{message}");
+    assert!(!codes(&findings(&switch)).contains(&"names-alike"));
+    switch.vsctl(&["--no-wait", "del-port", "sixteen-bytes-yb"]);
+    // A port that takes the first one as a device of the system has what another port has.
+    add("sixteen-bytes-yc", "system");
+    let message = among(&switch, "names-alike")["message"].to_string();
+    assert!(message.contains("sixteen-bytes-ya and sixteen-bytes-yc stand for one network device"), "{message}");
+}
+
+#[test]
 fn devices_that_are_down_are_found() {
     let switch = Switch::builder().veth("e1", "e1-p").start();
     switch.ok("bridge-add", json!({"bridge": "br0"}));

@@ -241,7 +241,8 @@ fn flags_of_another_type_are_refused_by_every_command_and_null_is_no_flag() {
             for flag in ["dry_run", "report", "verify"] {
                 for wrong in [json!("true"), json!(1), json!([]), json!({})] {
                     let message = switch.plugin(entry.name, json!({ flag: wrong })).failed();
-                    let expected = format!("argument {flag:?}: {wrong} is not true or false");
+                    let values = if flag == "verify" { "true, false or \"strict\"" } else { "true or false" };
+                    let expected = format!("argument {flag:?}: {wrong} is not {values}");
                     assert_eq!(message, expected, "{}", entry.name);
                 }
             }

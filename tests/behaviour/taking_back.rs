@@ -27,7 +27,7 @@ fn an_interface_that_ovs_vswitchd_cannot_set_up_is_an_error_with_its_words_and_t
         (port("p1", json!({"type": "bogus"})), ["Address family not supported", "no interface type \"bogus\""]),
         (port("p1", json!({"type": "vxlan"})), ["remote_ip", "taken back"]),
         (port("p1", json!({"type": "patch"})), ["peer", "taken back"]),
-        (port("lo", json!({})), ["Invalid argument", "not a kind of device"]),
+        (port("lo", json!({})), ["Invalid argument", "lo is the loopback device"]),
     ] {
         refused(&switch, "port-add", arguments, &words);
     }
@@ -126,7 +126,9 @@ fn what_somebody_else_has_changed_since_is_not_taken_back() {
 
     switch.ok("port-del", json!({"port": "nodev"}));
     let has_bridge = || switch.database.rows("Bridge").iter().any(|row| row["name"] == json!("br1"));
-    let bridge = json!({"bridge": "br1", "options": {"datapath_type": "nosuch"}});
+    // A device of the bridge's name is in the way of its local port.
+    switch.net.veth("br1", "br1-p");
+    let bridge = json!({"bridge": "br1"});
     let message = meanwhile(&switch, "bridge-add", bridge, has_bridge, || {
         switch.vsctl(&["--no-wait", "add-port", "br1", "e1"]);
     });

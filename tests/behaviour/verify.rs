@@ -80,7 +80,7 @@ fn each_thing_that_cannot_work_says_why_and_once_put_right_it_works() {
         (
             "v2",
             vxlan(json!({"options:remote_ip": "127.0.0.1"})),
-            &["File exists", "same configuration"],
+            &["File exists", "the tunnel interface tunnel has the same configuration"],
             vxlan(json!({"options:remote_ip": "127.0.0.1", "options:key": "7"})),
         ),
         ("g1", json!({"type": "gre"}), &["remote_ip"], json!({"type": "gre", "options:remote_ip": "127.0.0.1"})),
@@ -115,7 +115,10 @@ fn a_device_that_comes_after_the_error_can_be_added() {
 #[test]
 fn lo_can_never_be_a_port() {
     let switch = switch_with_bridge();
-    has(&switch.refused("port-add", add("lo", json!({}))), &["lo", "Invalid argument", "nothing is left of it"]);
+    has(
+        &switch.refused("port-add", add("lo", json!({}))),
+        &["lo is the loopback device", "Invalid argument", "nothing is left of it"],
+    );
     // Asked for as an internal port it is in the way of a device that has yet to be made.
     has(&switch.refused("port-add", add("lo", json!({"type": "internal"}))), &["interface lo does not work"]);
 }
@@ -301,7 +304,9 @@ fn a_bridge_that_got_a_port_from_somebody_else_stays_with_it() {
         json!({"op": "mutate", "table": "Bridge", "where": [["name", "==", "br1"]],
                "mutations": [["ports", "insert", ["set", [["named-uuid", "p"]]]]]}),
     ];
-    let call = json!({"bridge": "br1", "options": {"datapath_type": "nosuch"}});
+    // A device of the bridge's name is in the way of its local port.
+    switch.net.veth("br1", "br1-p");
+    let call = json!({"bridge": "br1"});
     has(&with_change_before_write(&switch, 1, later, "bridge-add", call).failed(), &["br1", "still there"]);
     assert!(switch.state()["bridges"]["br1"]["ports"]["e1"].is_object());
 }

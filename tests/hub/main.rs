@@ -16,7 +16,8 @@ use ovs_plugin::deadline::Deadline;
 use ovs_plugin::error::{Committed, Error};
 use ovs_plugin::ovsdb::replica::Phase;
 use ovs_plugin::settings::{self, Settings};
-use ovs_plugin::vswitch::{Hub, Session};
+use ovs_plugin::vswitch::run::{self, Body, Mode, Verify, Working};
+use ovs_plugin::vswitch::{Hub, Session, Unit};
 use serde_json::{Value, json};
 use support::{Switch, is_root};
 
@@ -289,4 +290,43 @@ fn while_the_database_is_restarted_again_and_again_every_answer_is_true() {
         }
     }
     assert!(committed > 0, "not one got through");
+}
+
+/// A command that asks for devices to be up, and changes nothing.
+struct AsksUp(&'static str);
+
+impl Body for AsksUp {
+    fn run<'a>(&'a self, unit: &'a mut Unit<'_>) -> Working<'a> {
+        unit.expect_up(self.0);
+        Box::pin(std::future::ready(Ok(Value::Null)))
+    }
+}
+
+#[test]
+fn a_device_that_was_asked_to_be_up_and_is_not_is_told_and_with_strict_verification_an_error() {
+    if !is_root() {
+        println!("skipped: only root can enter a network namespace");
+        return;
+    }
+    let switch = Switch::builder().veth("e1", "e1-p").veth("e2", "e2-p").start();
+    switch.net.run(&["ip", "link", "set", "e2", "down"]);
+    in_namespace(&switch, async || {
+        let commands = Commands::new(&switch, "30");
+        for (device, problem) in [("e1", None), ("e2", Some("it is down")), ("e3", Some("there is no such device"))] {
+            for verify in [Verify::No, Verify::Yes, Verify::Strict] {
+                let (deadline, _stop) = Deadline::after(commands.settings.timeout);
+                let mut session = Session::over(commands.hub.clone(), commands.settings.clone(), deadline);
+                let mode = Mode { dry_run: false, report: true, verify };
+                let told = match run::run(&mut session, "test", "test", mode, &AsksUp(device)).await {
+                    Ok(report) if verify != Verify::Strict || problem.is_none() => report.notes.join("; "),
+                    Err(error @ Error::Interface { .. }) if verify == Verify::Strict => error.to_string(),
+                    other => panic!("{device} {verify:?}: {other:?}"),
+                };
+                match problem.filter(|_| verify != Verify::No) {
+                    Some(problem) => assert!(told.contains(device) && told.contains(problem), "{verify:?}: {told}"),
+                    None => assert_eq!(told, "", "{device} {verify:?}"),
+                }
+            }
+        }
+    });
 }

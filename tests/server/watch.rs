@@ -10,7 +10,7 @@ use nix::unistd::Pid;
 use serde_json::{Value, json};
 
 use crate::serving::{LIMIT, Server};
-use crate::support::{BINARY, Switch, schemas};
+use crate::support::{BINARY, SCHEMA_FILE, Switch, schemas};
 use crate::websocket::{Socket, connect, receive, send};
 
 /// The rows of the first change that has one that fits; what is not about it is passed over.
@@ -205,4 +205,33 @@ fn who_watches_is_told_no_secrets_and_neither_is_the_log() {
     let psk = |row: &Value, key: &str| format!("{:?}", row[key]["options"]).contains("(hidden)");
     let rows: Vec<&Value> = told.iter().filter_map(|event| event["rows"].as_array()).flatten().collect();
     assert!(rows.iter().any(|row| row["change"] == "modified" && psk(row, "old") && psk(row, "new")), "{told:#?}");
+}
+
+#[test]
+fn one_row_that_cannot_be_read_leaves_the_others_in_the_picture_and_is_told() {
+    // In this schema a port may have two tags, which is one more than there is room for in a picture.
+    let mut schema: Value = serde_json::from_slice(&std::fs::read(SCHEMA_FILE).unwrap()).unwrap();
+    schema["tables"]["Port"]["columns"]["tag"]["type"]["max"] = json!(2);
+    let switch = Switch::builder().schema(schema).without_vswitchd().start();
+    let port = |name: &str, tag: Value| {
+        [
+            json!({"op": "insert", "table": "Interface", "row": {"name": name}, "uuid-name": format!("i{name}")}),
+            json!({"op": "insert", "table": "Port", "uuid-name": format!("p{name}"),
+                   "row": {"name": name, "interfaces": ["named-uuid", format!("i{name}")], "tag": tag}}),
+        ]
+    };
+    let ports = json!(["set", [["named-uuid", "pgood"], ["named-uuid", "pbad"]]]);
+    let mut operations = [port("good", json!(5)), port("bad", json!(["set", [6, 7]]))].concat();
+    operations.extend([
+        json!({"op": "insert", "table": "Bridge", "row": {"name": "br0", "ports": ports}, "uuid-name": "b"}),
+        json!({"op": "update", "table": "Open_vSwitch", "where": [], "row": {"bridges": ["named-uuid", "b"]}}),
+    ]);
+    switch.transact(&operations);
+    let picture = Watching::start(&switch).next()["picture"].clone();
+    assert_eq!(
+        (&picture["bridges"][0]["name"], &picture["bridges"][0]["ports"][0]["name"]),
+        (&json!("br0"), &json!("good"))
+    );
+    let unreadable = picture["unreadable"].as_array().unwrap();
+    assert!(unreadable.len() == 1 && unreadable[0].as_str().unwrap().starts_with("Port bad: "), "{picture:#}");
 }

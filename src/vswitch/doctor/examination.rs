@@ -14,7 +14,7 @@ use crate::ovsdb::value::Value;
 use crate::vswitch::daemon;
 use crate::vswitch::picture::{BridgePicture, InterfacePicture, Picture, PortPicture, Tables};
 use crate::vswitch::tables::OPEN_VSWITCH;
-use crate::vswitch::unit::Unit;
+use crate::vswitch::unit::{Unit, unreadable};
 
 /// How long ovs-vswitchd may take to answer, or to apply what it has not yet, before it counts as dead or behind.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -28,6 +28,8 @@ pub struct Examination {
     pub has_root: bool,
     /// The datapath types that ovs-vswitchd knows; none if it has never told.
     pub datapath_types: Vec<String>,
+    /// The interface types that ovs-vswitchd knows; none if it has never told.
+    pub iface_types: Vec<String>,
     /// The schema of the database.
     pub schema: std::sync::Arc<DatabaseSchema>,
     /// How ovs-vswitchd is.
@@ -117,10 +119,12 @@ impl Unit<'_> {
             Some(_) => Some(self.kernel(&picture)?),
             None => None,
         };
+        let [iface_types, _] = self.known_types().await?;
         let root = tables.root;
         Ok(Examination {
             has_root: root.is_some(),
             datapath_types: root.map(|root| root.datapath_types).unwrap_or_default(),
+            iface_types,
             picture,
             schema,
             daemon,
@@ -138,7 +142,11 @@ impl Unit<'_> {
         select.select(OPEN_VSWITCH, Vec::new(), &["cur_cfg"]);
         for _ in 0..patience.as_millis() / PAUSE.as_millis() {
             let results = self.session.read(&select).await?;
-            let rows: Vec<Columns> = results.first().and_then(|result| result.rows().ok()).unwrap_or_default();
+            let rows: Vec<Columns> = match results.first() {
+                Some(result) => result.rows().map_err(unreadable)?,
+                None => Vec::new(),
+            };
+            // Of a row that is gone, nothing is reached.
             let reached = rows.first().and_then(|row| row.get("cur_cfg").and_then(Value::as_integer));
             if reached >= Some(root.next_cfg) {
                 return Ok(true);

@@ -1,7 +1,8 @@
 //! Interfaces that do not work.
 
+use super::examination::Place;
 use super::{Code, Daemon, Examination, Findings, Severity, containers, datapaths, vxlans};
-use crate::vswitch::verify::likely_cause;
+use crate::vswitch::causes::{self, Facts};
 
 pub(super) const BROKEN: Code = Code {
     name: "interface-broken",
@@ -57,15 +58,45 @@ pub(super) fn check(examination: &Examination, findings: &mut Findings) {
             (None, None) if examination.daemon != Daemon::Well => {}
             (None, None) => findings.add(&PENDING, place.about(), format!("interface {name} has no port number")),
             (ofport, error) => {
-                let datapath_type = &place.bridge.datapath_type;
-                let cause = likely_cause(name, &interface.r#type, ofport, error.as_deref(), datapath_type);
                 let words = error.as_deref().unwrap_or("ovs-vswitchd does not say why");
-                let cause = cause.map(|cause| format!(" ({cause})")).unwrap_or_default();
+                let cause = causes::in_brackets(cause(examination, &place, ofport, error.as_deref()));
                 let message = format!("interface {name} does not work: {words}{cause}");
                 findings.add(&BROKEN, place.about(), message);
             }
         }
     }
+}
+
+/// Why an interface does not work, as far as the examination tells.
+fn cause(
+    examination: &Examination,
+    place: &Place<'_>,
+    ofport: Option<i64>,
+    error: Option<&str>,
+) -> Option<causes::Cause> {
+    let interface = place.interface;
+    let kernel = examination.kernel.as_ref();
+    let device = causes::device_name(&interface.name);
+    let others = || {
+        let of_type =
+            |other: &Place<'_>| other.interface.r#type == interface.r#type && other.interface.ofport >= Some(0);
+        examination.places().filter(of_type).map(|other| other.interface).filter(|other| other.name != interface.name)
+    };
+    causes::cause(&Facts {
+        name: &interface.name,
+        kind: &interface.r#type,
+        ofport,
+        error,
+        datapath_type: Some(&place.bridge.datapath_type),
+        iface_types: &examination.iface_types,
+        datapath_types: &examination.datapath_types,
+        device: kernel.map(|kernel| kernel.devices.contains_key(device)),
+        has_module: kernel.map(|kernel| kernel.has_datapath),
+        namesake: others().find(|other| causes::device_name(&other.name) == device).map(|other| other.name.as_str()),
+        twin: others()
+            .find(|other| causes::is_twin(&other.options, &interface.options))
+            .map(|other| other.name.as_str()),
+    })
 }
 
 /// Only devices that others make and set up; members of bonds have a check of their own.

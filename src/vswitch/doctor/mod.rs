@@ -15,6 +15,7 @@ mod interfaces;
 mod kernel;
 mod loops;
 mod mtu;
+mod names;
 mod patches;
 mod schema;
 mod vlans;
@@ -146,6 +147,7 @@ const CHECKS: &[Check] = &[
     schema::check,
     datapaths::check,
     interfaces::check,
+    names::check,
     containers::check,
     patches::check,
     vlans::check,
@@ -171,6 +173,8 @@ pub static CODES: &[&Code] = &[
     &interfaces::COMPLAINT,
     &interfaces::DOWN,
     &interfaces::NO_LINK,
+    &names::CUT,
+    &names::ALIKE,
     &containers::LEFTOVER,
     &patches::NO_PEER,
     &patches::PEER_ELSEWHERE,

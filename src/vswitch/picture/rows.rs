@@ -12,7 +12,7 @@ use crate::ovsdb::json;
 use crate::ovsdb::operation::Name;
 use crate::ovsdb::replica;
 use crate::ovsdb::transaction::{OperationResult, Transaction};
-use crate::ovsdb::value::{Map, Optional, Set, Uuid};
+use crate::ovsdb::value::{Map, Optional, Set, Uuid, Value};
 use crate::vswitch::tables::{BRIDGE, CONTROLLER, INTERFACE, MANAGER, OPEN_VSWITCH, PORT};
 use crate::vswitch::unit::Unit;
 
@@ -34,6 +34,8 @@ pub struct Tables {
     pub controllers: HashMap<Uuid, RemoteRow>,
     /// Table Manager.
     pub managers: HashMap<Uuid, RemoteRow>,
+    /// The rows that could not be read and are missing here, each with what is wrong with it.
+    pub unreadable: Vec<String>,
 }
 
 /// The one row of the table Open_vSwitch.
@@ -310,19 +312,22 @@ impl Tables {
         selects
     }
 
-    /// The rows of a replica that has of [`COLUMNS`] what the schema has, as of one transaction. A row that can't be read
-    /// is left out.
+    /// The rows of a replica that has [`COLUMNS`], as of one transaction. A row that can't be read is left out and told in
+    /// [`Tables::unreadable`]. A table or column that the schema does not have is empty.
     pub fn of_replica(tables: &replica::Tables) -> Tables {
-        let select = |&(table, columns): &(&'static str, &[&'static str])| {
-            let has = |column| {
-                column == "_uuid" || tables.table(table).is_some_and(|table| table.shape().column(column).is_some())
-            };
-            let columns: Vec<Name> = columns.iter().copied().filter(|column| has(column)).map(Name::from).collect();
-            // There are none of a table that the schema does not have.
-            OperationResult::known(tables.select(table, &[], &columns).unwrap_or_default())
+        let mut unreadable = Vec::new();
+        let mut read = Tables {
+            root: replicated(tables, OPEN_VSWITCH, &mut unreadable).into_values().next(),
+            bridges: replicated(tables, BRIDGE, &mut unreadable),
+            ports: replicated(tables, PORT, &mut unreadable),
+            interfaces: replicated(tables, INTERFACE, &mut unreadable),
+            controllers: replicated(tables, CONTROLLER, &mut unreadable),
+            managers: replicated(tables, MANAGER, &mut unreadable),
+            unreadable: Vec::new(),
         };
-        let results: Vec<OperationResult> = COLUMNS.iter().map(select).collect();
-        Tables::of(&results).unwrap_or_default()
+        unreadable.sort();
+        read.unreadable = unreadable;
+        read
     }
 
     /// Reads the answers to [`Tables::selects`].
@@ -343,8 +348,36 @@ impl Tables {
             interfaces: rows(results, INTERFACE)?,
             controllers: rows(results, CONTROLLER)?,
             managers: rows(results, MANAGER)?,
+            // One row that can't be read fails the whole request.
+            unreadable: Vec::new(),
         })
     }
+}
+
+/// The rows of a replicated table. What can't be read is told in `unreadable`.
+fn replicated<R: serde::de::DeserializeOwned>(
+    tables: &replica::Tables,
+    table: &'static str,
+    unreadable: &mut Vec<String>,
+) -> HashMap<Uuid, R> {
+    // The schema has no such table.
+    let Some(shape) = tables.table(table).map(replica::Table::shape) else { return HashMap::new() };
+    let wanted = COLUMNS.iter().filter(|(name, _)| *name == table).flat_map(|(_, columns)| columns.iter().copied());
+    let columns = wanted.filter(|column| *column == "_uuid" || shape.column(column).is_some());
+    let columns: Vec<Name> = columns.map(Name::from).collect();
+    let Some(rows) = tables.select(table, &[], &columns) else {
+        unreadable.push(format!("{table}: the replica does not tell its rows"));
+        return HashMap::new();
+    };
+    let mut read = HashMap::with_capacity(rows.len());
+    for row in rows {
+        let name = row.get("name").and_then(Value::as_str).map(|name| format!(" {name}")).unwrap_or_default();
+        match OperationResult::known(vec![row]).rows::<Selected<R>>() {
+            Ok(rows) => read.extend(rows.into_iter().map(|Selected { uuid, row }| (uuid, row))),
+            Err(error) => unreadable.push(format!("{table}{name}: {error}")),
+        }
+    }
+    read
 }
 
 impl Unit<'_> {

@@ -26,6 +26,9 @@ pub struct Picture {
     pub managers: Vec<RemotePicture>,
     /// All bridges by name, VLAN bridges of ovs-vsctl included.
     pub bridges: Vec<BridgePicture>,
+    /// Rows of the database that could not be read and are missing here, each with what is wrong with it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unreadable: Vec<String>,
 }
 
 /// A controller of a bridge, or a manager of the switch.
@@ -244,6 +247,7 @@ impl Picture {
             cur_cfg: root.cur_cfg,
             managers: remotes(managers),
             bridges,
+            unreadable: tables.unreadable.clone(),
         }
     }
 
