@@ -23,6 +23,7 @@ mod network_del;
 mod networks;
 mod old_schemas;
 mod people;
+mod pipes;
 mod ports;
 mod ports_more;
 mod racing;
