@@ -11,6 +11,7 @@ mod bond_member_del;
 mod bridge_add;
 mod bridge_del;
 mod bridge_list;
+mod device_settings;
 mod doctor;
 mod port_add;
 mod port_del;

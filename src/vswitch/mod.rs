@@ -9,6 +9,7 @@ pub mod changes;
 mod commit;
 pub mod daemon;
 pub mod derived;
+mod device;
 pub mod doctor;
 pub mod hub;
 pub mod options;

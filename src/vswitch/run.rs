@@ -91,11 +91,12 @@ async fn attempts(
         }
         match unit.commit().await {
             Ok(committed) => {
-                let interfaces = match mode {
+                let mut interfaces = match mode {
                     Mode { verify: true, .. } => unit.verify(&committed).await?,
                     Mode { report: true, .. } => unit.look_at_interfaces(&committed).await?,
                     _ => Vec::new(),
                 };
+                unit.configure_devices(&committed, &mut interfaces).await?;
                 for note in &unit.notes {
                     tracing::warn!("{note}");
                 }
