@@ -3,6 +3,7 @@
 
 mod call;
 mod counters;
+mod difference;
 mod findings;
 pub(crate) mod flags;
 mod graph;
@@ -26,8 +27,9 @@ use crate::settings::Settings;
 use crate::{commands, published, server, settings, single};
 
 /// Whether the arguments are a person's: they ask for what only people ask for, or the answer goes to a terminal. The
-/// host agent always passes a command's name and a JSON object, and reads the answer from a pipe. JSON never begins with
-/// `--`, so what does is a flag.
+/// host agent always passes a command's name and a JSON object, and reads the answer from a pipe. So a command without
+/// JSON was typed by a person, unless the JSON is missing by mistake: a command that needs arguments. JSON never begins
+/// with `--`, so what does is a flag.
 pub fn is_for_people(arguments: &[OsString]) -> bool {
     let is_option = |argument: &OsString| {
         let name = argument.as_encoded_bytes().split(|byte| *byte == b'=').next().unwrap_or_default();
@@ -36,6 +38,7 @@ pub fn is_for_people(arguments: &[OsString]) -> bool {
     match arguments {
         [first, ..] if first == "--version" || first == "-V" => true,
         [first, ..] if first == "help" || STEPS.iter().any(|step| first == step) => true,
+        [name] if name.to_str().and_then(commands::find).is_some_and(|entry| (entry.needs_no_arguments)()) => true,
         [_, rest @ ..] if rest.iter().any(|argument| argument.as_encoded_bytes().starts_with(b"--")) => true,
         _ => arguments.iter().any(is_option) || output::is_for_a_terminal(),
     }
@@ -69,14 +72,13 @@ pub fn run() -> ExitCode {
         Some((MANIFEST, arguments)) => {
             print(&match text(arguments, "WHICH").as_deref() {
                 Some("startup") => manifest::startup(),
+                // clap takes no other word than "plugin".
                 _ => manifest::plugin(),
-            });
-            Ok(ExitCode::SUCCESS)
+            })
         }
         Some((INIT, _)) => container::init::run(&Paths::from_env()).map(|()| ExitCode::SUCCESS),
         Some((WAIT_READY, arguments)) => {
-            let limit = arguments.get_one::<f64>("SECONDS").copied().unwrap_or(WAIT_READY_SECONDS);
-            let limit = Duration::try_from_secs_f64(limit.clamp(0.0, 86_400.0)).unwrap_or_default();
+            let limit = arguments.get_one::<Duration>("SECONDS").copied().unwrap_or(WAIT_READY_LIMIT);
             in_runtime(async |settings| container::ready::wait(settings, &Paths::from_env(), limit).await)
                 .map(|()| ExitCode::SUCCESS)
         }
@@ -89,15 +91,16 @@ pub fn run() -> ExitCode {
         Some((CALL, arguments)) => call::run(arguments),
         Some((WATCH, _)) => in_runtime(watch::run).map(|()| ExitCode::SUCCESS),
         Some((COMPLETIONS, arguments)) => {
-            shell::completions(&text(arguments, "SHELL").unwrap_or_default());
-            Ok(ExitCode::SUCCESS)
+            // clap requires the shell, and takes no other words.
+            shell::completions(&text(arguments, "SHELL").unwrap_or_default())
         }
-        Some((MAN, arguments)) => shell::man(text(arguments, "DIR").as_deref()).map(|()| ExitCode::SUCCESS),
+        Some((MAN, arguments)) => shell::man(text(arguments, "DIR").as_deref()),
         Some((name, arguments)) => command_of_the_registry(name, arguments),
         None => Ok(ExitCode::SUCCESS),
     };
     done.unwrap_or_else(|problem| {
-        eprintln!("ovs-plugin: {problem}");
+        // Where nobody reads stderr any more, the exit status still tells it.
+        let _ = writeln!(std::io::stderr(), "ovs-plugin: {problem}");
         ExitCode::FAILURE
     })
 }
@@ -106,12 +109,13 @@ pub fn run() -> ExitCode {
 fn command_of_the_registry(name: &str, arguments: &ArgMatches) -> Result<ExitCode, Problem> {
     let word = |name: &str| arguments.get_one::<String>(name).map(String::as_str);
     let entry = commands::find(name).ok_or_else(|| Problem(format!("unknown command: {name}")))?;
+    // Only some commands have the option; clap calls asking for it an error for the others.
     let format = arguments.try_get_one::<String>("FORMAT").ok().flatten().map(|word| Format::of(word));
     let json = flags::arguments(entry, arguments, word("JSON").unwrap_or("{}")).unwrap_or_else(|error| error.exit());
     let output = match (word("OUTPUT"), format) {
         (Some(_), Some(_)) => return Err(Problem("--format and --output exclude each other; give one of them".into())),
-        (None, Some(_)) => Output::Text,
-        (output, None) => Output::of(output),
+        (None, _) => Output::Text,
+        (Some(word), None) => Output::of(word),
     };
     if output == Output::Agent {
         return Ok(crate::agent::run(&[name.into(), json.into()]));
@@ -120,15 +124,22 @@ fn command_of_the_registry(name: &str, arguments: &ArgMatches) -> Result<ExitCod
     let answer = single::run(entry, &json).map_err(|error| Problem(style::printable(&error.to_string())))?;
     let text = match (output, format) {
         (Output::Json, _) => output::json(&answer),
-        (_, Some(format)) => output::formatted(format, &answer),
+        (_, Some(format)) => output::formatted(format, &answer)?,
         _ => output::text(entry.name, &answer),
     };
-    output::print(&text, word("COLOR"));
-    Ok(ExitCode::SUCCESS)
+    output::print(&text, word("COLOR"))
 }
 
 /// How long `wait-ready` waits when it is not told.
-const WAIT_READY_SECONDS: f64 = 10.0;
+const WAIT_READY_LIMIT: Duration = Duration::from_secs(10);
+
+/// The number of seconds that `wait-ready` is told, a day at most.
+fn wait_ready_limit(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse::<f64>().map_err(|error| error.to_string())?;
+    // Not `min`, which would take a number for NaN.
+    let seconds = if seconds > 86_400.0 { 86_400.0 } else { seconds };
+    Duration::try_from_secs_f64(seconds).map_err(|_| "expected a number of seconds, 0 or more".into())
+}
 
 fn serve(arguments: &ArgMatches) -> Result<ExitCode, Problem> {
     crate::log::of_a_server();
@@ -157,13 +168,12 @@ fn schemas(name: Option<&str>) -> Result<ExitCode, Problem> {
             serde_json::Value::Object(all.collect())
         }
     };
-    print(&format!("{schema:#}\n"));
-    Ok(ExitCode::SUCCESS)
+    print(&format!("{schema:#}\n"))
 }
 
-fn print(text: &str) {
-    // A reader that has seen enough and went away is no failure.
-    let _ = std::io::stdout().write_all(text.as_bytes());
+/// Prints a text that has no colours.
+fn print(text: &str) -> Result<ExitCode, Problem> {
+    output::print(text, Some("never"))
 }
 
 /// Where help lists what all commands have: behind any number of flags of their own.
@@ -241,7 +251,7 @@ pub fn command() -> Command {
         .subcommand(step(INIT, "Make the container's state usable: directories, database, leftovers"))
         .subcommand(
             step(WAIT_READY, "Return when the database and ovs-vswitchd answer")
-                .arg(option("SECONDS", "timeout").value_parser(clap::value_parser!(f64)).help("How long to wait (10)")),
+                .arg(option("SECONDS", "timeout").value_parser(wait_ready_limit).help("How long to wait (10)")),
         )
         .subcommand(
             step(VSWITCHD, "Run ovs-vswitchd so that its restart does not cut traffic")
@@ -267,8 +277,9 @@ pub fn command() -> Command {
                 .arg(option("DIR", "output-dir").help("Where to write ovs-plugin.1 and a page for each command")),
         )
         .after_help(format!(
-            "On a terminal the answer is printed plainly; in a pipe it is framed for the host agent: 20:::JSON. The \
-             exit status is 0, or 1 for an error.\n\n\
+            "Called with one JSON object, as the host agent does, a command frames its answer in a pipe: 20:::JSON. \
+             On a terminal, without JSON and with flags, the answer is plain and errors go to stderr. The exit status \
+             is 0, or 1 for an error.\n\n\
              Examples:\n  \
              ovs-plugin show\n  \
              ovs-plugin doctor\n  \
@@ -283,4 +294,18 @@ pub fn command() -> Command {
             settings::DATAPATH_TYPE,
             settings::LOG
         ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_of_wait_ready_that_is_no_time_is_refused() {
+        assert_eq!(wait_ready_limit("0.5"), Ok(Duration::from_millis(500)));
+        assert_eq!(wait_ready_limit("inf"), Ok(Duration::from_secs(86_400)));
+        for wrong in ["", "soon", "nan", "-1"] {
+            assert!(wait_ready_limit(wrong).is_err(), "{wrong}");
+        }
+    }
 }

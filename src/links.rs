@@ -1,9 +1,12 @@
-//! Kernel network devices over rtnetlink: looking them up, making VXLAN devices, setting devices up and down.
+//! Kernel network devices over rtnetlink: looking them up, making VXLAN devices, setting devices up and down, and their
+//! addresses.
 //!
 //! Each operation is one request and one answer; no look-up lists all devices. The kernel works on a request while it
 //! is being sent, and the answer is there when sending returns. So nothing here is asynchronous: there is nothing to
 //! wait for, and where something else holds the kernel's routing lock, no timer would cut the sending short. Knows
 //! nothing of switches or of how devices are named.
+
+mod addresses;
 
 use std::fmt;
 use std::io;
@@ -19,6 +22,8 @@ use rtnetlink::packet_route::link::{
 };
 use rtnetlink::sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 use rtnetlink::{LinkMessageBuilder, LinkUnspec, LinkVxlan};
+
+pub use addresses::Address;
 
 /// What the kernel tells of one device takes about 2 KiB; a network card with many functions is not asked about them.
 const ANSWER_SIZE: usize = 32 * 1024;
@@ -133,16 +138,23 @@ pub enum LinkError {
 
 // linux/errno.h; the same on every architecture that Zero-OS runs on.
 const EPERM: i32 = 1;
+const EINTR: i32 = 4;
 const EACCES: i32 = 13;
 const EEXIST: i32 = 17;
 const ENODEV: i32 = 19;
 const ERANGE: i32 = 34;
 const EOPNOTSUPP: i32 = 95;
+const EADDRNOTAVAIL: i32 = 99;
 
 impl LinkError {
     /// A device of that name, or a VXLAN device with that VNI and UDP port, is there already (`EEXIST`).
     pub fn is_exists(&self) -> bool {
         self.errno() == Some(EEXIST)
+    }
+
+    /// The device does not have the address that is to be removed (`EADDRNOTAVAIL`).
+    pub fn is_no_address(&self) -> bool {
+        self.errno() == Some(EADDRNOTAVAIL)
     }
 
     /// There is no such device (`ENODEV`); for [`Links::add_vxlan`]: none that it could run over.
@@ -174,6 +186,12 @@ impl LinkError {
 
     fn refused(request: &Request, errno: i32, said: Option<String>) -> Self {
         let mut reason = match (errno, request) {
+            // Before the general EACCES: the kernel says it of a device without IPv6 (net/ipv6/addrconf.c).
+            (EACCES, Request::AddAddress(device, address)) if address.ip.is_ipv6() => {
+                format!("IPv6 is switched off there (sysctl net.ipv6.conf.{}.disable_ipv6)", device.name)
+            }
+            (EOPNOTSUPP, Request::AddAddress(_, address)) if address.ip.is_ipv6() => "the kernel has no IPv6".into(),
+            (EEXIST, Request::AddAddress(..)) => "it has that address already, with a prefix of another length".into(),
             (EPERM | EACCES, _) => "not permitted, it needs the capability CAP_NET_ADMIN".into(),
             (EEXIST, Request::AddVxlan(_)) => "a device of that name, or with that VNI, exists already".into(),
             (ENODEV, Request::AddVxlan(vxlan)) => format!("there is no device number {} to run over", vxlan.lower),
@@ -296,6 +314,9 @@ enum Request<'a> {
     SetUp(&'a str),
     SetDown(&'a str),
     Delete(&'a str),
+    Addresses(&'a Link),
+    AddAddress(&'a Link, Address),
+    RemoveAddress(&'a Link, Address),
 }
 
 impl fmt::Display for Request<'_> {
@@ -307,6 +328,13 @@ impl fmt::Display for Request<'_> {
             Request::SetUp(name) => write!(f, "setting the network device {name} up"),
             Request::SetDown(name) => write!(f, "setting the network device {name} down"),
             Request::Delete(name) => write!(f, "deleting the network device {name}"),
+            Request::Addresses(device) => write!(f, "listing the addresses of the network device {}", device.name),
+            Request::AddAddress(device, address) => {
+                write!(f, "adding the address {address} to the network device {}", device.name)
+            }
+            Request::RemoveAddress(device, address) => {
+                write!(f, "removing the address {address} from the network device {}", device.name)
+            }
         }
     }
 }
@@ -346,6 +374,14 @@ impl Request<'_> {
             Request::SetUp(name) => (RouteNetlinkMessage::NewLink(named(name).up().build()), NLM_F_ACK),
             Request::SetDown(name) => (RouteNetlinkMessage::NewLink(named(name).down().build()), NLM_F_ACK),
             Request::Delete(name) => (RouteNetlinkMessage::DelLink(named(name).build()), NLM_F_ACK),
+            Request::Addresses(_) => addresses::list_message(),
+            Request::AddAddress(device, address) => (
+                RouteNetlinkMessage::NewAddress(addresses::message(device, *address)),
+                NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL,
+            ),
+            Request::RemoveAddress(device, address) => {
+                (RouteNetlinkMessage::DelAddress(addresses::message(device, *address)), NLM_F_ACK)
+            }
         };
         let mut message = NetlinkMessage::from(message);
         message.header.flags = NLM_F_REQUEST | flags;

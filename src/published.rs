@@ -364,8 +364,8 @@ const INTRODUCTION: &str = "\
 # The commands
 
 Each command takes one JSON object and answers one JSON value. The host agent calls them as `ovs.NAME`, a shell as
-`ovs-plugin NAME 'JSON'` or `ovs-plugin NAME --FLAG …`. Answers are framed for the host agent: `20:::`, the JSON, an empty
-line, `:::`; the exit status is 0, or 1 for an error, whose text is then the JSON value. The JSON Schemas of all of this are
+`ovs-plugin NAME 'JSON'` or `ovs-plugin NAME --FLAG …`. With JSON alone, answers are framed for the host agent: `20:::`, the
+JSON, an empty line, `:::`; the exit status is 0, or 1 for an error, whose text is then the JSON value. The JSON Schemas of all of this are
 in `schemas/`, and `ovs-plugin schema [NAME]` prints them.
 
 Keys match without regard to case, of repeated keys the last counts, unknown keys are ignored, and `null` counts as
@@ -381,9 +381,9 @@ At a shell each argument is also a flag: its name with `-` for `_`, so `vlan_mod
 | list | `--links eth0,eth1` or `--links eth0 --links eth1`; `--trunks ''` for an empty one |
 | object | `--values mtu_request=9000 --values external_ids:rack=7`; the value begins after the first `=` |
 
-Flags and JSON may stand together, but not for one argument. The answer is written as for any other call: plainly on a
-terminal, framed in a pipe, or as `--output` says. Flags that there are not, that lack a value or contradict each other are
-told on stderr, with the exit status 2.
+Flags and JSON may stand together, but not for one argument. With flags, on a terminal, and without JSON where a command
+needs no argument, the answer is plain, also in a pipe, and errors go to stderr; `--output agent|json|text` decides otherwise.
+Flags that there are not, that lack a value or contradict each other are told on stderr, with the exit status 2.
 
 Every change of a command is one transaction: it happens whole or not at all. A command that changes the database waits
 until `ovs-vswitchd` has applied the change (`cur_cfg` of ovs-vswitchd.conf.db(5)), within the deadline that
@@ -450,7 +450,7 @@ which the tables below name.
 | `not-committed` | connected, but the database did not answer in time to get as far as a change | nothing changed |
 | `refused-by-database` | the server refused the transaction | nothing changed |
 | `link` | the kernel refused a change of a network device | nothing changed |
-| `interface` | ovs-vswitchd could not set an interface up | taken back; if that failed, the text says so |
+| `interface` | ovs-vswitchd could not set an interface up, or its device could not be configured (`up`, `addresses`) | taken back; if that failed, the text says so |
 | `not-applied` | `ovs-vswitchd` has not applied the change within the deadline | the change is there |
 | `unfinished` | the change was made, but what follows it failed: the kernel refused to delete a device, for instance | the change is there |
 | `commit-unknown` | the connection was lost, or the deadline passed, with the transaction in flight | unknown; the same command, sent again, finds out |

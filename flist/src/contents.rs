@@ -36,8 +36,11 @@ const PROGRAMS: &[(&str, &[&str], &str)] = &[
 const SCHEMA: &str = "/usr/share/openvswitch/vswitch.ovsschema";
 const COMMON_LICENCES: &str = "/usr/share/common-licenses/";
 
-const LINKS: &[(&str, &str, &str)] =
-    &[("/var/run", "../run", "one directory under both names, so that everybody finds the sockets")];
+const LINKS: &[(&str, &str, &str)] = &[
+    ("/var/run", "../run", "one directory under both names, so that everybody finds the sockets"),
+    // The host agent goes by the path in its manifest, which stays.
+    ("/usr/local/bin/ovs-plugin", "../../../var/lib/corex/plugins/ovs-plugin", "in PATH, for people in the container"),
+];
 
 /// Directories that are empty at first.
 const DIRECTORIES: &[(&str, u32, &str)] = &[
@@ -298,6 +301,16 @@ mod tests {
             let error = format!("{:#}", check_manifests(&manifests(&plugin, &startup)).unwrap_err());
             assert!(error.contains(expected), "{error}");
         }
+    }
+
+    #[test]
+    fn people_find_the_plugin_in_path() {
+        let mut image = Image::new();
+        for (path, target, why) in LINKS {
+            image.add_link(Path::new(path), target, why).unwrap();
+        }
+        image.add_file(Path::new(PLUGIN), 0o755, b"\x7fELF".to_vec(), "", Origin::Project).unwrap();
+        assert_eq!(image.canonical(Path::new("/usr/local/bin/ovs-plugin")).as_deref(), Some(Path::new(PLUGIN)));
     }
 
     #[test]

@@ -72,6 +72,7 @@ pub(super) fn command(name: &'static str) -> Command {
 pub(super) fn run(arguments: &ArgMatches) -> Result<ExitCode, Problem> {
     let text = |name: &str| arguments.get_one::<String>(name).map(String::as_str);
     let file = |name: &str| arguments.get_one::<PathBuf>(name).cloned();
+    // clap requires it.
     let method = text("METHOD").unwrap_or_default();
     let method = if method.contains('.') { method.to_owned() } else { format!("{}{method}", server::methods::PREFIX) };
     let json: &RawValue = serde_json::from_str(text("JSON").unwrap_or("{}"))
@@ -94,7 +95,6 @@ pub(super) fn run(arguments: &ArgMatches) -> Result<ExitCode, Problem> {
     })?;
     match called {
         Ok(result) => print(&format!("{result}\n")),
-        Err(error) => return Err(Problem(error.to_string())),
+        Err(error) => Err(Problem(error.to_string())),
     }
-    Ok(ExitCode::SUCCESS)
 }

@@ -124,7 +124,8 @@ impl<'a> Flag<'a> {
     }
 }
 
-/// A text as what its schema takes: a number only where a string is not taken.
+/// A text as what its schema takes: a number only where a string is not taken. A text that is no number stays a string,
+/// so that the command can say what it expected.
 fn scalar(schema: &Value, text: &str) -> Value {
     let numeric = (has_type(schema, "number") || has_type(schema, "integer")) && !has_type(schema, "string");
     let number = serde_json::from_str(text).ok().filter(|value: &Value| numeric && value.is_number());

@@ -1,13 +1,16 @@
 //! How a command's answer is written for people, and for programs that are not the host agent.
 
-use std::io::{IsTerminal, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
+use std::process::ExitCode;
 
 use anstream::{AutoStream, ColorChoice};
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::difference::{self, Report};
 use super::style::printable;
 use super::{counters, findings, graph, tree};
+use crate::container::Problem;
 use crate::vswitch::doctor::Diagnosis;
 use crate::vswitch::picture::Picture;
 use crate::vswitch::stats::Statistics;
@@ -36,14 +39,13 @@ impl Output {
     /// The words that stand for it.
     pub(super) const WORDS: [&str; 3] = ["agent", "json", "text"];
 
-    /// What a word stands for; without one, people get text and programs what the agent gets.
-    pub(super) fn of(word: Option<&str>) -> Output {
+    /// What a word stands for.
+    pub(super) fn of(word: &str) -> Output {
         match word {
-            Some("agent") => Output::Agent,
-            Some("json") => Output::Json,
-            Some(_) => Output::Text,
-            None if is_for_a_terminal() => Output::Text,
-            None => Output::Agent,
+            "agent" => Output::Agent,
+            "json" => Output::Json,
+            // clap takes no other word than "text".
+            _ => Output::Text,
         }
     }
 }
@@ -58,6 +60,7 @@ impl Format {
             "json" => Format::Json,
             "dot" => Format::Dot,
             "mermaid" => Format::Mermaid,
+            // clap takes no other word than "tree".
             _ => Format::Tree,
         }
     }
@@ -76,29 +79,35 @@ pub(super) fn json(answer: &Value) -> String {
     format!("{answer:#}\n")
 }
 
-/// An answer for people. What is no plain answer of the command, a report for instance, is shown as it is.
+/// An answer for people: drawn, where there is a drawing of it. What can't be drawn is shown whole, as JSON.
 pub(super) fn text(command: &str, answer: &Value) -> String {
+    if let Some(report) = Report::of(answer) {
+        return difference::draw(&report, &text(command, &report.result));
+    }
     let drawn = match command {
-        "show" => picture(answer).map(|picture| tree::draw(&picture)),
-        "stats" => Statistics::deserialize(answer).ok().map(|statistics| counters::write(&statistics)),
-        "doctor" => Diagnosis::deserialize(answer).ok().map(|diagnosis| findings::write(&diagnosis)),
+        "show" => Picture::deserialize(answer).map(|picture| tree::draw(&picture)).ok(),
+        "stats" => Statistics::deserialize(answer).map(|statistics| counters::write(&statistics)).ok(),
+        "doctor" => Diagnosis::deserialize(answer).map(|diagnosis| findings::write(&diagnosis)).ok(),
         _ => None,
     };
     drawn.unwrap_or_else(|| plain(answer))
 }
 
 /// The answer of `show`, in a format.
-pub(super) fn formatted(format: Format, answer: &Value) -> String {
-    match (format, picture(answer)) {
-        (Format::Json, _) | (_, None) => json(answer),
-        (Format::Tree, Some(picture)) => tree::draw(&picture),
-        (Format::Dot, Some(picture)) => graph::dot(&picture),
-        (Format::Mermaid, Some(picture)) => graph::mermaid(&picture),
+pub(super) fn formatted(format: Format, answer: &Value) -> Result<String, Problem> {
+    if format == Format::Json {
+        return Ok(json(answer));
     }
-}
-
-fn picture(answer: &Value) -> Option<Picture> {
-    Picture::deserialize(answer).ok()
+    if Report::of(answer).is_some() {
+        return Err(Problem("--format draws the switch, not a report; leave out --report and --dry-run".into()));
+    }
+    let picture = Picture::deserialize(answer)
+        .map_err(|error| Problem(format!("the answer is no picture of the switch: {error}; use --format json")))?;
+    Ok(match format {
+        Format::Dot => graph::dot(&picture),
+        Format::Mermaid => graph::mermaid(&picture),
+        Format::Tree | Format::Json => tree::draw(&picture),
+    })
 }
 
 /// Any answer: nothing for one that says nothing, a line for a text, lines for several, else JSON.
@@ -117,12 +126,24 @@ fn plain(answer: &Value) -> String {
 
 /// Prints to stdout. Colours are taken out unless they are wanted; on their own they are for terminals, if NO_COLOR is
 /// not set and TERM is not `dumb` (no-color.org).
-pub(super) fn print(text: &str, color: Option<&str>) {
+pub(super) fn print(text: &str, color: Option<&str>) -> Result<ExitCode, Problem> {
     let choice = match color {
         Some("always") => ColorChoice::Always,
         Some("never") => ColorChoice::Never,
+        // clap takes no other word than "auto".
         _ => ColorChoice::Auto,
     };
-    // A reader that has seen enough and went away is no failure.
-    let _ = AutoStream::new(std::io::stdout().lock(), choice).write_all(text.as_bytes());
+    let mut stdout = AutoStream::new(std::io::stdout().lock(), choice);
+    written(stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()))
+}
+
+/// What writing to stdout comes to. A reader that has seen enough and closed its pipe, like `head`, is no failure; any
+/// other error, a full disk for instance, is one.
+pub(super) fn written(result: std::io::Result<()>) -> Result<ExitCode, Problem> {
+    match result {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(Problem(format!("the answer can't be written to stdout: {error}")))
+        }
+        _ => Ok(ExitCode::SUCCESS),
+    }
 }

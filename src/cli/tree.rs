@@ -144,7 +144,7 @@ fn interface_words(interface: &InterfacePicture) -> Vec<String> {
 }
 
 /// `1-3,7` for 1, 2, 3, 7.
-fn ranges(numbers: &[i64]) -> String {
+pub(super) fn ranges(numbers: &[i64]) -> String {
     let mut sorted = numbers.to_vec();
     sorted.sort_unstable();
     let mut ranges: Vec<(i64, i64)> = Vec::new();

@@ -4,6 +4,7 @@ use std::io::Write;
 
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::output;
 use crate::container::Problem;
 use crate::settings::Settings;
 use crate::vswitch::hub::Hub;
@@ -30,8 +31,11 @@ pub(super) async fn run(settings: Settings) -> Result<(), Problem> {
             serde_json::to_vec(&event).map_err(|error| Problem(format!("an event can't be written: {error}")))?;
         line.push(b'\n');
         let mut stdout = std::io::stdout();
-        // A reader that has seen enough and went away is no failure.
-        if stdout.write_all(&line).and_then(|()| stdout.flush()).is_err() {
+        let result = stdout.write_all(&line).and_then(|()| stdout.flush());
+        let has_failed = result.is_err();
+        output::written(result)?;
+        if has_failed {
+            // The reader has seen enough.
             return Ok(());
         }
     }

@@ -15,6 +15,7 @@ use serde::de::{self, DeserializeOwned, DeserializeSeed, Deserializer, MapAccess
 use serde_json::{Map, Value};
 
 use crate::error::Error;
+use crate::links::Address;
 use crate::vswitch::run::Verify;
 use crate::vswitch::secrets;
 
@@ -71,6 +72,19 @@ where
 {
     let arguments = Arguments::deserialize(deserializer)?;
     Ok((decode(&arguments).map_err(de::Error::custom)?, decode(&arguments).map_err(de::Error::custom)?))
+}
+
+/// Reads arguments that are made of three structs.
+pub fn three_parts<'de, D, A, B, C>(deserializer: D) -> Result<(A, B, C), D::Error>
+where
+    D: Deserializer<'de>,
+    A: DeserializeOwned,
+    B: DeserializeOwned,
+    C: DeserializeOwned,
+{
+    let arguments = Arguments::deserialize(deserializer)?;
+    let custom = de::Error::custom::<Error>;
+    Ok((decode(&arguments).map_err(custom)?, decode(&arguments).map_err(custom)?, decode(&arguments).map_err(custom)?))
 }
 
 /// Takes a flag that every command has out of the arguments.
@@ -187,6 +201,10 @@ pub struct Pairs(pub Vec<(String, String)>);
 /// VLAN ids, or ranges of them as "a-b"; an empty list is none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Trunks(pub BTreeSet<i64>);
+
+/// IP addresses with the lengths of their prefixes, each once.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Addresses(pub Vec<Address>);
 
 /// What a port does with tagged and untagged frames (ovs-vswitchd.conf.db(5), Port `vlan_mode`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -357,6 +375,35 @@ impl<'de> Deserialize<'de> for Trunks {
     }
 }
 
+impl<'de> Deserialize<'de> for Addresses {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = Value::deserialize(deserializer)?;
+        let Value::Array(elements) = &value else {
+            return Err(de::Error::custom(format_args!(
+                "{value} is not a list of addresses, like [\"10.0.0.1/24\", \"fd00::1/64\"]"
+            )));
+        };
+        let mut addresses: Vec<Address> = Vec::new();
+        for element in elements {
+            let Value::String(text) = element else {
+                return Err(de::Error::custom(format_args!(
+                    "{element} is not an address; expected a string, like \"10.0.0.1/24\""
+                )));
+            };
+            let address: Address = text.parse().map_err(de::Error::custom)?;
+            match addresses.iter().find(|other| other.ip == address.ip) {
+                None => addresses.push(address),
+                Some(other) if *other == address => {}
+                Some(other) => {
+                    let problem = format_args!("{text:?} is also given as {other}; expected one prefix for an address");
+                    return Err(de::Error::custom(problem));
+                }
+            }
+        }
+        Ok(Addresses(addresses))
+    }
+}
+
 macro_rules! schema {
     ($($type:ty, $name:literal => $schema:tt;)*) => {$(
         impl JsonSchema for $type {
@@ -385,6 +432,9 @@ schema! {
         {"type": "integer", "minimum": 0, "maximum": 4095},
         {"type": "string", "pattern": "^[0-9]+(-[0-9]+)?$"}
     ]}};
+    Addresses, "Addresses" => {
+        "type": "array", "items": {"type": "string", "pattern": "^[0-9A-Fa-f:.]+/[0-9]{1,3}$"}
+    };
     Options, "Options" => {"type": "object", "additionalProperties": {"type": ["string", "number", "boolean"]}};
 }
 
@@ -454,6 +504,26 @@ mod tests {
         assert!(read("[]").unwrap().is_empty());
         for wrong in ["7", r#"["3-1"]"#, "[4096]", "[-1]", "[1.5]", r#"["a"]"#, r#"["1-"]"#, "[[1]]", r#"["+1"]"#] {
             assert!(read(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn addresses_are_a_list_and_each_counts_once() {
+        let read = |json: &str| {
+            let read = serde_json::from_str::<Addresses>(json).map_err(|error| error.to_string());
+            read.map(|Addresses(list)| list.iter().map(Address::to_string).collect::<Vec<_>>())
+        };
+        assert_eq!(read("[]").unwrap(), [""; 0]);
+        assert_eq!(read(r#"["10.0.0.1/24","fd00::1/64","10.0.0.1/24"]"#).unwrap(), ["10.0.0.1/24", "fd00::1/64"]);
+        for (wrong, words) in [
+            (r#""10.0.0.1/24""#, "is not a list of addresses, like [\"10.0.0.1/24\""),
+            ("[7]", "7 is not an address; expected a string"),
+            (r#"["10.0.0.1/33"]"#, "\"10.0.0.1/33\" is not an address with a prefix of 1 to 32 bits"),
+            (r#"["10.0.0.1"]"#, "\"10.0.0.1\" lacks the length of the prefix; expected an address with the length"),
+            (r#"["fd00::1/64","fd00:0::1/128"]"#, "\"fd00:0::1/128\" is also given as fd00::1/64"),
+        ] {
+            let said = read(wrong).unwrap_err();
+            assert!(said.contains(words), "{wrong}: {said}");
         }
     }
 

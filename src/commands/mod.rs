@@ -11,6 +11,7 @@ mod bond_member_del;
 mod bridge_add;
 mod bridge_del;
 mod bridge_list;
+mod device_settings;
 mod doctor;
 mod port_add;
 mod port_del;
@@ -118,6 +119,8 @@ pub struct Entry {
     pub arguments_schema: fn() -> Schema,
     /// The JSON Schema of the answer.
     pub answer_schema: fn() -> Schema,
+    /// Whether the command can be called without any argument.
+    pub needs_no_arguments: fn() -> bool,
     execute: for<'a> fn(Arguments, &'a mut Session) -> Running<'a>,
 }
 
@@ -132,6 +135,7 @@ impl Entry {
             errors: C::ERRORS,
             arguments_schema: || schema_for!(C),
             answer_schema: || schema_for!(C::Answer),
+            needs_no_arguments: || arguments::decode(&Arguments::new()).is_ok_and(|command: C| command.check().is_ok()),
             execute: |arguments, session| Box::pin(execute::<C>(arguments, session)),
         }
     }

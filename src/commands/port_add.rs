@@ -5,6 +5,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::Command;
 use super::arguments::{self, DeviceName, Name};
+use super::device_settings::DeviceSettings;
 use super::port_settings::PortSettings;
 use crate::error::Error;
 use crate::vswitch::Unit;
@@ -17,6 +18,8 @@ pub(super) struct PortAdd {
     target: Target,
     #[schemars(flatten)]
     settings: PortSettings,
+    #[schemars(flatten)]
+    device: DeviceSettings,
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -29,7 +32,7 @@ struct Target {
 
 impl<'de> Deserialize<'de> for PortAdd {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        arguments::parts(deserializer).map(|(target, settings)| PortAdd { target, settings })
+        arguments::three_parts(deserializer).map(|(target, settings, device)| PortAdd { target, settings, device })
     }
 }
 
@@ -79,6 +82,6 @@ other name that is taken is refused.";
         if matches!(kind.as_str().unwrap_or_default(), "" | "system" | "internal" | "tap") {
             DeviceName::check(name).map_err(|problem| Error::argument("port", problem))?;
         }
-        Ok(())
+        self.device.apply_to_port(unit, name, false, &[interface])
     }
 }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::Command;
 use super::arguments::{self, Name, OptionalName};
+use super::device_settings::DeviceSettings;
 use super::port_settings::PortSettings;
 use crate::error::Error;
 use crate::vswitch::{Unit, tables};
@@ -16,6 +17,8 @@ pub(super) struct PortSet {
     target: Target,
     #[schemars(flatten)]
     settings: PortSettings,
+    #[schemars(flatten)]
+    device: DeviceSettings,
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -29,7 +32,7 @@ struct Target {
 
 impl<'de> Deserialize<'de> for PortSet {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        arguments::parts(deserializer).map(|(target, settings)| PortSet { target, settings })
+        arguments::three_parts(deserializer).map(|(target, settings, device)| PortSet { target, settings, device })
     }
 }
 
@@ -38,19 +41,26 @@ impl Command for PortSet {
     const ABOUT: &'static str = "Change the VLANs, the MTU or other settings of a port";
     const DETAILS: &'static str = "\
 What is not named stays as it is: maps gain or change the given keys, everything else that is given is replaced. \
-`vlan` 0, an empty `trunks` and `mtu` 0 take the setting away. Of a bond, interface settings apply to all members.";
+`vlan` 0, an empty `trunks` and `mtu` 0 take the setting away. Of a bond, interface settings apply to all members. \
+`up` and `addresses` are for ports that are network devices of their own: the local port of a bridge, which has its name, \
+and internal ports.";
     const EXAMPLE: (&'static str, &'static str) =
         (r#"{"port": "eth0", "vlan": 0, "trunks": [100, "200-210"], "mtu": 9000}"#, "null");
     const ERRORS: &'static [(&'static str, &'static str)] = &[
         ("not-found", "no port named eth0"),
         ("conflict", "bridge br1 does not have a port eth0 (it is on bridge backplane)"),
         ("bad-argument", "nothing to set; expected at least one of vlan, trunks, vlan_mode, mtu, …"),
+        (
+            "bad-argument",
+            "argument \"up\": port eth0 is a device that the bridge does not make; expected the local port of a bridge, or a \
+             port of type internal",
+        ),
     ];
     type Answer = ();
 
     fn check(&self) -> Result<(), Error> {
-        if self.settings.is_empty() {
-            let expected = "vlan, trunks, vlan_mode, mtu, external_ids, other_config, options";
+        if self.settings.is_empty() && self.device.is_empty() {
+            let expected = "vlan, trunks, vlan_mode, mtu, external_ids, other_config, options, up, addresses";
             return Err(Error::argument("", format!("nothing to set; expected at least one of {expected}")));
         }
         Ok(())
@@ -62,11 +72,14 @@ What is not named stays as it is: maps gain or change the given keys, everything
         unit.expect_schema_for(tables::INTERFACE, &interface_options).await?;
         let (of_port, of_interface) = self.settings.wanted();
         unit.fetch_port_with(&self.target.port.0, &of_port, &of_interface).await?;
-        let port = unit.require_port(&self.target.port.0, self.target.bridge.0.as_deref()).await?.row;
+        let port = unit.require_port(&self.target.port.0, self.target.bridge.0.as_deref()).await?;
+        let is_local = unit.is_local_port(&port);
+        let port = port.row;
         let interfaces = unit.references(&port, "interfaces", tables::INTERFACE).await?;
         if self.settings.vlan.is_some() {
             unit.set(&port, "tag", self.settings.tag());
         }
-        self.settings.apply(unit, &port, &interfaces).await
+        self.settings.apply(unit, &port, &interfaces).await?;
+        self.device.apply_to_port(unit, &self.target.port.0, is_local, &interfaces)
     }
 }

@@ -1,17 +1,26 @@
 //! `ovs.vlan-ensure`: a bridge for one VLAN of a master bridge, joined to it by a pair of patch ports.
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use super::Command;
-use super::arguments::{Name, OptionalDeviceName, Vlan};
+use super::arguments::{self, Name, OptionalDeviceName, Vlan};
+use super::device_settings::DeviceSettings;
 use crate::error::Error;
 use crate::vswitch::derived::{self, Network};
 use crate::vswitch::{Query, Unit, tables};
 
 /// Arguments of `vlan-ensure`.
-#[derive(Deserialize, JsonSchema)]
+#[derive(JsonSchema)]
 pub(super) struct VlanEnsure {
+    #[schemars(flatten)]
+    target: Target,
+    #[schemars(flatten)]
+    device: DeviceSettings,
+}
+
+#[derive(Deserialize, JsonSchema)]
+struct Target {
     /// The bridge that carries the VLAN.
     master: Name,
     /// The VLAN id; 0 is untagged, and what a missing one meant for the original.
@@ -21,6 +30,12 @@ pub(super) struct VlanEnsure {
     /// The name of the VLAN's bridge; `vlbr<vlan>` when there is none yet.
     #[serde(default)]
     name: OptionalDeviceName,
+}
+
+impl<'de> Deserialize<'de> for VlanEnsure {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        arguments::parts(deserializer).map(|(target, device)| VlanEnsure { target, device })
+    }
 }
 
 impl Command for VlanEnsure {
@@ -43,36 +58,38 @@ impl Command for VlanEnsure {
     type Answer = String;
 
     fn mark(&self) -> String {
-        Network::Vlan(self.vlan.0).mark()
+        Network::Vlan(self.target.vlan.0).mark()
     }
 
     async fn run(&self, unit: &mut Unit<'_>) -> Result<String, Error> {
-        let vlan = self.vlan.0;
+        let vlan = self.target.vlan.0;
         let network = Network::Vlan(vlan);
         let default_name = network.default_bridge();
-        let name = self.name.0.as_deref().unwrap_or(&default_name);
+        let name = self.target.name.0.as_deref().unwrap_or(&default_name);
         let (outer, inner) = derived::patch_names(vlan);
 
         unit.fetch([
             Query::all(tables::OPEN_VSWITCH),
-            Query::bridge(&self.master.0),
+            Query::bridge(&self.target.master.0),
             Query::bridge(name),
             Query::port(&outer),
             Query::port(&inner),
         ])
         .await?;
-        let master = derived::master(unit, &self.master.0).await?;
+        let master = derived::master(unit, &self.target.master.0).await?;
         let named = unit.find_one(Query::bridge(name)).await?;
         unit.fetch_ports(&[(&outer, Some(&master.row)), (&inner, named.as_ref())]).await?;
 
         let outer_port = unit.port_expected_on(&outer, Some(&master.row)).await?;
         derived::check_master(unit, network, outer_port.as_ref(), &master)?;
         let inner_port = unit.port_expected_on(&inner, named.as_ref()).await?;
-        let bridge = derived::ensure(unit, network, inner_port.as_ref(), self.name.0.as_deref(), &master).await?;
+        let bridge =
+            derived::ensure(unit, network, inner_port.as_ref(), self.target.name.0.as_deref(), &master).await?;
         unit.ensure_patch(&master, outer_port.as_ref(), &outer, &inner, Some(vlan).filter(|vlan| *vlan != 0)).await?;
         unit.ensure_patch(&bridge, inner_port.as_ref(), &inner, &outer, None).await?;
         // The host agent looks for the bridge's device next (0-core, subsys/containers/network.go).
         unit.promise(&bridge.name);
+        self.device.apply(unit, &bridge.name)?;
         Ok(bridge.name)
     }
 }

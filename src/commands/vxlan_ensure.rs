@@ -1,17 +1,26 @@
 //! `ovs.vxlan-ensure`: a bridge for one VXLAN network, whose frames travel over the device of a master bridge.
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use super::Command;
-use super::arguments::{Name, OptionalDeviceName, Vni};
+use super::arguments::{self, Name, OptionalDeviceName, Vni};
+use super::device_settings::DeviceSettings;
 use crate::error::Error;
 use crate::vswitch::derived::{self, Network};
 use crate::vswitch::{Query, Unit, tables, vtep};
 
 /// Arguments of `vxlan-ensure`.
-#[derive(Deserialize, JsonSchema)]
+#[derive(JsonSchema)]
 pub(super) struct VxlanEnsure {
+    #[schemars(flatten)]
+    target: Target,
+    #[schemars(flatten)]
+    device: DeviceSettings,
+}
+
+#[derive(Deserialize, JsonSchema)]
+struct Target {
     /// The bridge over whose device the overlay runs.
     master: Name,
     /// The VXLAN network identifier.
@@ -19,6 +28,12 @@ pub(super) struct VxlanEnsure {
     /// The name of the network's bridge; `vxlbr<vxlan>` when there is none yet.
     #[serde(default)]
     name: OptionalDeviceName,
+}
+
+impl<'de> Deserialize<'de> for VxlanEnsure {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        arguments::parts(deserializer).map(|(target, device)| VxlanEnsure { target, device })
+    }
 }
 
 impl Command for VxlanEnsure {
@@ -35,31 +50,31 @@ impl Command for VxlanEnsure {
     type Answer = String;
 
     fn mark(&self) -> String {
-        Network::Vxlan(self.vxlan.0).mark()
+        Network::Vxlan(self.target.vxlan.0).mark()
     }
 
     async fn run(&self, unit: &mut Unit<'_>) -> Result<String, Error> {
-        let vni = self.vxlan.0;
+        let vni = self.target.vxlan.0;
         let network = Network::Vxlan(vni);
         let default_name = network.default_bridge();
-        let name = self.name.0.as_deref().unwrap_or(&default_name);
+        let name = self.target.name.0.as_deref().unwrap_or(&default_name);
         let device = vtep::name(vni as u32);
 
         unit.fetch([
             Query::all(tables::OPEN_VSWITCH),
-            Query::bridge(&self.master.0),
+            Query::bridge(&self.target.master.0),
             Query::bridge(name),
             Query::port(&device),
         ])
         .await?;
-        let master = derived::master(unit, &self.master.0).await?;
+        let master = derived::master(unit, &self.target.master.0).await?;
         let named = unit.find_one(Query::bridge(name)).await?;
         unit.fetch_ports(&[(&device, named.as_ref())]).await?;
 
         // Before anything else, since it tells whether the network is tied to another master.
         let missing = unit.ensure_vtep(&master.name, vni as u32)?;
         let port = unit.port_expected_on(&device, named.as_ref()).await?;
-        let bridge = derived::ensure(unit, network, port.as_ref(), self.name.0.as_deref(), &master).await?;
+        let bridge = derived::ensure(unit, network, port.as_ref(), self.target.name.0.as_deref(), &master).await?;
         match port {
             None => {
                 unit.add_port(&bridge, &device, None).await?;
@@ -74,6 +89,7 @@ impl Command for VxlanEnsure {
         }
         // The host agent looks for the bridge's device next (0-core, subsys/containers/network.go).
         unit.promise(&bridge.name);
+        self.device.apply(unit, &bridge.name)?;
         Ok(bridge.name)
     }
 }

@@ -43,9 +43,9 @@ pub struct RowChange {
 pub struct LinkEffect {
     /// The device's name.
     link: String,
-    /// "add", "set up" or "delete".
+    /// "add", "set up", "add address" or "delete".
     action: &'static str,
-    /// For an added device: its kind, VNI, multicast group and MTU.
+    /// Of an added device its kind, VNI, multicast group and MTU; of an added address the address.
     #[serde(skip_serializing_if = "Map::is_empty")]
     #[schemars(with = "BTreeMap<String, Json>")]
     attributes: Map<String, Json>,
@@ -183,7 +183,10 @@ fn link_effect(change: &LinkChange) -> LinkEffect {
             let attributes = attributes.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
             (&vxlan.name, "add", attributes)
         }
-        LinkChange::SetUp(name) => (name, "set up", Map::new()),
+        LinkChange::SetUp(name) | LinkChange::SetUpOwn(name) => (name, "set up", Map::new()),
+        LinkChange::AddAddress(name, address) => {
+            (name, "add address", Map::from_iter([("address".to_owned(), json!(address.to_string()))]))
+        }
         LinkChange::Delete(name) => (name, "delete", Map::new()),
     };
     LinkEffect { link: link.clone(), action, attributes }

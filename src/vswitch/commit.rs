@@ -310,7 +310,7 @@ impl Unit<'_> {
             let made = match change {
                 LinkChange::AddVxlan(vxlan) => links.add_vxlan(vxlan),
                 LinkChange::SetUp(name) => links.set_up(name),
-                LinkChange::Delete(_) => continue,
+                LinkChange::Delete(_) | LinkChange::SetUpOwn(_) | LinkChange::AddAddress(..) => continue,
             };
             // Where the answer is lost, it may have been done all the same.
             self.session.done_to_links.push(change.clone());

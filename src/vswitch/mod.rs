@@ -12,6 +12,7 @@ mod commit;
 pub mod daemon;
 mod datapath;
 pub mod derived;
+mod device;
 pub mod doctor;
 pub mod hub;
 pub mod options;

@@ -201,6 +201,7 @@ impl Unit<'_> {
         let interfaces = self.find(Query::interface(device)).await?;
         if interfaces.iter().all(|interface| matches!(interface.id, UuidRef::New(_))) {
             self.change_link(LinkChange::SetUp(device.to_owned()));
+            self.expect_up(device);
         }
         Ok(())
     }

@@ -113,12 +113,13 @@ async fn attempts(
         }
         match unit.commit().await {
             Ok(committed) => {
-                let interfaces = match mode {
+                let mut interfaces = match mode {
                     Mode { verify: Verify::Yes, .. } => unit.verify(&committed, false).await?,
                     Mode { verify: Verify::Strict, .. } => unit.verify(&committed, true).await?,
                     Mode { report: true, .. } => unit.look_at_interfaces(&committed).await?,
                     _ => Vec::new(),
                 };
+                unit.configure_devices(&committed, &mut interfaces).await?;
                 for note in &unit.notes {
                     tracing::warn!("{note}");
                 }

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::commit::{Committed, SendError, ask_for_application, send};
+use super::device;
 use super::session::Session;
 use super::tables::{OPEN_VSWITCH, configuration, is_reported};
 use super::unit::{Change, Fate, LinkChange, Query, Row, RowKey, Unit};
@@ -237,6 +238,10 @@ pub(super) async fn take_back_links(session: &mut Session) {
             LinkChange::AddVxlan(vxlan) => (vxlan.name, true),
             LinkChange::SetUp(name) => (name, false),
             LinkChange::Delete(_) => continue,
+            LinkChange::SetUpOwn(_) | LinkChange::AddAddress(..) => {
+                device::take_back(session, &change);
+                continue;
+            }
         };
         // Another command, running at the same time, may have found the device and built upon it. Where the database can't
         // be asked, the device goes: this command made it a moment ago, and its error says that nothing is left.

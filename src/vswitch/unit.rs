@@ -8,10 +8,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::device::DeviceSettings;
 use super::session::Session;
 use super::tables::{self, BRIDGE, INTERFACE, MARK, OPEN_VSWITCH, PORT};
 use crate::error::Error;
-use crate::links::{Link, Vxlan};
+use crate::links::{Address, Link, Vxlan};
 use crate::ovsdb::operation::{Condition, Name, Operation, Row as Columns};
 use crate::ovsdb::transaction::Transaction;
 use crate::ovsdb::value::{Atom, NamedUuid, Uuid, UuidRef, Value};
@@ -117,6 +118,10 @@ pub enum LinkChange {
     SetUp(String),
     /// Delete a device, after the transaction that no longer refers to it.
     Delete(String),
+    /// Set the device of an interface up that ovs-vswitchd makes, once it has made it.
+    SetUpOwn(String),
+    /// Give the device of such an interface an address.
+    AddAddress(String, Address),
 }
 
 /// See the module's description.
@@ -149,6 +154,8 @@ pub struct Unit<'s> {
     pub(super) expected_up: Vec<String>,
     /// The interfaces of the bridges that the unit changes, to see afterwards whether they still work.
     pub(super) neighbours: Vec<Uuid>,
+    /// Devices to be configured once ovs-vswitchd has made them.
+    pub(super) devices: Vec<DeviceSettings>,
     /// Things worth saying to people, for stderr.
     pub(super) notes: Vec<String>,
 }
@@ -389,6 +396,7 @@ impl<'s> Unit<'s> {
             promised: Vec::new(),
             expected_up: Vec::new(),
             neighbours: Vec::new(),
+            devices: Vec::new(),
             notes: Vec::new(),
         }
     }

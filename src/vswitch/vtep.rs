@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use super::unit::{LinkChange, Unit};
 use crate::error::Error;
-use crate::links::Vxlan;
+use crate::links::{Link, Vxlan};
 
 /// What is asked of the kernel; over an ordinary device it makes 1450 of it, to leave room for the outer headers.
 const MTU: u32 = 1500;
@@ -33,6 +33,25 @@ impl Unit<'_> {
         let Some(device) = self.link(lower)? else {
             return Err(Error::NotFound(format!("no network device named {lower} for {name} to run over")));
         };
+        let is_missing = self.ensure_vtep_over(&device, lower, name, vni)?;
+        self.note_idle_underlay(&device, vni)?;
+        Ok(is_missing)
+    }
+
+    /// Says so when the device below can't carry frames of the overlay, which are UDP over IPv4.
+    fn note_idle_underlay(&mut self, device: &Link, vni: u32) -> Result<(), Error> {
+        let has_address = self.session.links()?.addresses(device)?.iter().any(|address| address.ip.is_ipv4());
+        let problem = match (device.up, has_address) {
+            (true, true) => return Ok(()),
+            (false, true) => "is down",
+            (true, false) => "has no IPv4 address",
+            (false, false) => "is down and has no IPv4 address",
+        };
+        self.note(format!("VXLAN {vni} reaches no other node: {}, over which it runs, {problem}", device.name));
+        Ok(())
+    }
+
+    fn ensure_vtep_over(&mut self, device: &Link, lower: &str, name: String, vni: u32) -> Result<bool, Error> {
         let Some(link) = self.link(&name)? else {
             self.change_link(LinkChange::AddVxlan(Vxlan {
                 name,

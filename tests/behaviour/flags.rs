@@ -4,8 +4,14 @@ use serde_json::{Value, json};
 
 use super::support::{Answer, Call, Switch, terminal};
 
-fn typed(switch: &Switch, line: &str) -> Answer {
+/// What is typed, as a person gets it: plain.
+fn plain(switch: &Switch, line: &str) -> Answer {
     line.split(' ').fold(switch.call(), |call, word| call.arg(if word == "''" { "" } else { word })).run()
+}
+
+/// The same, with the answer framed, so that its value can be looked at.
+fn typed(switch: &Switch, line: &str) -> Answer {
+    plain(switch, &format!("{line} --output agent"))
 }
 
 #[track_caller]
@@ -19,17 +25,18 @@ fn usage_error(answer: &Answer, words: &[&str]) {
 #[test]
 fn a_network_is_made_with_flags_as_with_json() {
     let switch = Switch::new();
-    // In a pipe answers are framed, whoever asks.
-    let added = typed(&switch, "bridge-add --bridge backplane --options stp_enable=true");
-    assert_eq!((added.exit, added.stdout.as_str()), (Some(0), "20:::null\n\n:::\n"), "{added:?}");
+    // Flags are typed by people, who get plain answers in a pipe as well.
+    let added = plain(&switch, "bridge-add --bridge backplane --options stp_enable=true");
+    assert_eq!((added.exit, added.stdout.as_str()), (Some(0), ""), "null is nothing to see: {added:?}");
     assert_eq!(switch.vsctl(&["get", "bridge", "backplane", "stp_enable"]), "true");
     let line = "vlan-ensure --master backplane --vlan 2313 --name=vxbackend";
+    assert_eq!(plain(&switch, line).stdout, "vxbackend\n");
     assert_eq!(typed(&switch, line).ok(), "vxbackend");
     let same = json!({"master": "backplane", "vlan": 2313, "name": "vxbackend"});
     switch.unchanged_by(|| assert_eq!(switch.ok("vlan-ensure", same), "vxbackend"));
     let seen = terminal::run(switch.call().args(&line.split(' ').collect::<Vec<_>>()).into_command());
     assert_eq!((seen.exit, seen.screen.as_str()), (Some(0), "vxbackend\n"), "{seen:?}");
-    assert_eq!(typed(&switch, &format!("{line} --output json")).stdout, "\"vxbackend\"\n");
+    assert_eq!(plain(&switch, &format!("{line} --output json")).stdout, "\"vxbackend\"\n");
     // An alias of a command has them, too.
     assert_eq!(typed(&switch, "vlan_ensure --master backplane --vlan 2313").ok(), "vxbackend");
 }
@@ -60,16 +67,18 @@ fn lists_maps_and_booleans_are_typed_as_the_manual_says() {
     assert_eq!((&report["changed"], &report["changes"][0]["row"]), (&json!(true), &json!("bond0")), "{report:#}");
     let report = typed(&switch, "port-add --bridge br0 --port nodev --no-verify --report").ok();
     assert_eq!(report["interfaces"][0]["name"], "nodev", "{report:#}");
-    assert_eq!(typed(&switch, "stats --bridge br0 --interval 0 --output json").exit, Some(0));
+    assert_eq!(plain(&switch, "stats --bridge br0 --interval 0 --output json").exit, Some(0));
 }
 
 #[test]
 fn flags_complete_json_and_do_not_contradict_it() {
     let switch = Switch::new();
     switch.ok("bridge-add", json!({"bridge": "br0"}));
-    let both = |json: &str, flags: &[&str]| switch.call().arg("vlan-ensure").arg(json).args(flags).run();
+    let both = |json: &str, flags: &[&str]| {
+        switch.call().arg("vlan-ensure").arg(json).args(flags).args(&["--output", "agent"]).run()
+    };
     assert_eq!(both(r#"{"MASTER": "br0", "vlan": null}"#, &["--vlan", "5"]).ok(), "vlbr5");
-    assert_eq!(switch.call().args(&["vlan-ensure", "--vlan", "6", r#"{"master": "br0"}"#]).run().ok(), "vlbr6");
+    assert_eq!(switch.call().args(&["vlan-ensure", "--vlan", "6", r#"{"master": "br0"}"#]).run().stdout, "vlbr6\n");
     switch.unchanged_by(|| {
         usage_error(
             &both(r#"{"master": "br0", "VLAN": 7}"#, &["--vlan", "7"]),
@@ -114,9 +123,9 @@ fn wrong_flags_are_told_on_stderr_and_wrong_values_by_the_command() {
             ("stats --interval soon", "argument \"interval\": \"soon\" is not a number of seconds, 0 or more"),
         ] {
             assert!(typed(&switch, line).failed().starts_with(expected), "{line}: {:?}", typed(&switch, line));
-            let plain = typed(&switch, &format!("{line} --output text"));
-            assert_eq!((plain.exit, plain.stdout.as_str()), (Some(1), ""), "{plain:?}");
-            assert!(plain.stderr.starts_with(&format!("ovs-plugin: {expected}")), "{plain:?}");
+            let answer = plain(&switch, line);
+            assert_eq!((answer.exit, answer.stdout.as_str()), (Some(1), ""), "{answer:?}");
+            assert!(answer.stderr.starts_with(&format!("ovs-plugin: {expected}")), "{answer:?}");
         }
     });
 }

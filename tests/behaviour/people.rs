@@ -23,7 +23,7 @@ fn on_terminal(switch: &Switch, arguments: &[&str]) -> Seen {
 const ESCAPE: char = '\u{1b}';
 
 #[test]
-fn in_a_pipe_the_answer_is_framed_and_on_a_terminal_it_is_plain() {
+fn with_json_in_a_pipe_the_answer_is_framed_and_on_a_terminal_it_is_plain() {
     let switch = Switch::new();
     let vlan = r#"{"master": "br0", "vlan": 5}"#;
     assert_eq!(on_terminal(&switch, &["bridge-add", r#"{"bridge": "br0"}"#]).screen, "", "null is nothing to see");
@@ -100,6 +100,7 @@ fn colours_are_for_terminals_unless_told_otherwise() {
     let coloured = |seen: &str| seen.contains(ESCAPE);
     assert!(coloured(&on_terminal(&switch, &["show"]).screen));
     assert!(!coloured(&on_terminal(&switch, &["show", "--color", "never"]).screen));
+    assert!(!coloured(&in_pipe(&switch, &["show"]).stdout));
     assert!(!coloured(&in_pipe(&switch, &["show", "--format", "tree"]).stdout));
     assert!(!coloured(&in_pipe(&switch, &["show", "--output", "text", "--color=auto"]).stdout));
     assert!(coloured(&in_pipe(&switch, &["--color", "always", "show", "--format", "tree"]).stdout));

@@ -42,10 +42,21 @@ pub fn engine() -> Engine {
     })
 }
 
+/// What a container may do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Rights {
+    /// Nothing: no capability, and no /dev/net/tun.
+    None,
+    /// NET_ADMIN and /dev/net/tun, and what engines give to each container. That is what flist/README.md documents.
+    Documented,
+    /// All of [`CAPABILITIES`] and nothing else, and /dev/net/tun.
+    Needed,
+}
+
 /// How a container is made.
 pub struct Builder {
     state: Option<PathBuf>,
-    privileged: bool,
+    rights: Rights,
 }
 
 impl Builder {
@@ -57,7 +68,13 @@ impl Builder {
 
     /// Without any capability and without /dev/net/tun.
     pub fn unprivileged(mut self) -> Builder {
-        self.privileged = false;
+        self.rights = Rights::None;
+        self
+    }
+
+    /// With what flist/README.md says to give it.
+    pub fn with_documented_rights(mut self) -> Builder {
+        self.rights = Rights::Documented;
         self
     }
 
@@ -67,14 +84,14 @@ impl Builder {
         let state = self.state.unwrap_or_else(|| own.join("state"));
         fs::create_dir_all(&state).unwrap();
         let runs = match engine() {
-            Engine::Docker => Runs::Docker(start_docker(&state, self.privileged)),
+            Engine::Docker => Runs::Docker(start_docker(&state, self.rights)),
             Engine::Chroot => {
                 let root = own.join("root");
                 let mut copy = Command::new("cp");
                 copy.arg("-a").arg(files::directory().unwrap().join("root")).arg(&root);
                 output_of(copy);
-                let child = start_chroot(&root, &state, self.privileged, &own.join("said"));
-                Runs::Chroot { child, root, said: own.join("said"), privileged: self.privileged }
+                let child = start_chroot(&root, &state, self.rights, &own.join("said"));
+                Runs::Chroot { child, root, said: own.join("said"), rights: self.rights }
             }
         };
         Container { runs, own, state }
@@ -88,22 +105,26 @@ impl Builder {
     }
 }
 
-fn start_docker(state: &Path, privileged: bool) -> String {
+fn start_docker(state: &Path, rights: Rights) -> String {
     let name = container_name();
     let volume = format!("{}:/etc/openvswitch", state.display());
     let label = own_name();
     let mut words = vec!["run", "--detach", "--name", &name, "--label", &label, "--network", "none"];
-    words.extend(["--volume", &volume, "--env", "OVS_PLUGIN_DATAPATH_TYPE=netdev", "--cap-drop", "ALL"]);
-    if privileged {
-        words.extend(["--device", "/dev/net/tun"]);
-        words.extend(CAPABILITIES.iter().flat_map(|capability| ["--cap-add", capability]));
+    words.extend(["--volume", &volume, "--env", "OVS_PLUGIN_DATAPATH_TYPE=netdev"]);
+    match rights {
+        Rights::None => words.extend(["--cap-drop", "ALL"]),
+        Rights::Documented => words.extend(["--cap-add", "NET_ADMIN", "--device", "/dev/net/tun"]),
+        Rights::Needed => {
+            words.extend(["--cap-drop", "ALL", "--device", "/dev/net/tun"]);
+            words.extend(CAPABILITIES.iter().flat_map(|capability| ["--cap-add", capability]));
+        }
     }
     words.push(image());
     docker(&words);
     name
 }
 
-fn start_chroot(root: &Path, state: &Path, privileged: bool, said: &Path) -> Child {
+fn start_chroot(root: &Path, state: &Path, rights: Rights, said: &Path) -> Child {
     // Mounts what Docker would, then becomes the plugin. The mounts go with the namespace.
     let script = r#"set -e
         mount --make-rprivate /
@@ -116,14 +137,18 @@ fn start_chroot(root: &Path, state: &Path, privileged: bool, said: &Path) -> Chi
         mount --bind "$2" "$1/etc/openvswitch"
         ip link set lo up
         exec setpriv --bounding-set "$4" --inh-caps -all -- chroot "$1" "$5" start"#;
-    let bounding = if privileged { "-all,+sys_chroot,+net_admin,+net_raw,+ipc_lock" } else { "-all,+sys_chroot" };
+    let bounding = match rights {
+        Rights::None => "-all,+sys_chroot",
+        Rights::Documented => "-all,+sys_chroot,+net_admin,+net_raw",
+        Rights::Needed => "-all,+sys_chroot,+net_admin,+net_raw,+ipc_lock",
+    };
     let log = fs::File::options().create(true).append(true).open(said).unwrap();
     let mut command = Command::new("setpriv");
     command
         .args(["--pdeathsig", "KILL", "--", "unshare", "--pid", "--net", "--mount", "--fork", "--kill-child", "--"])
         .args(["sh", "-c", script, "container"])
         .args([root, state])
-        .args([if privileged { "all" } else { "none" }, bounding, PLUGIN])
+        .args([if rights == Rights::None { "none" } else { "all" }, bounding, PLUGIN])
         .env_clear()
         .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
         .env("OVS_PLUGIN_DATAPATH_TYPE", "netdev")
@@ -137,7 +162,7 @@ enum Runs {
     /// The container's name.
     Docker(String),
     /// unshare(1), whose only child is PID 1.
-    Chroot { child: Child, root: PathBuf, said: PathBuf, privileged: bool },
+    Chroot { child: Child, root: PathBuf, said: PathBuf, rights: Rights },
 }
 
 /// A container of the image. It is removed when dropped; what it said is printed if the test fails.
@@ -150,7 +175,7 @@ pub struct Container {
 impl Container {
     /// With the capabilities and the device that Open vSwitch needs, in a network namespace of its own.
     pub fn builder() -> Builder {
-        Builder { state: None, privileged: true }
+        Builder { state: None, rights: Rights::Needed }
     }
 
     /// What is its /etc/openvswitch.
@@ -202,7 +227,7 @@ impl Container {
                 command
                     .env_clear()
                     .env("OVS_PLUGIN_DATAPATH_TYPE", "netdev")
-                    .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+                    .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
             }
         }
         command.args(words);
@@ -294,8 +319,8 @@ impl Container {
     pub fn start_again(&mut self) {
         match &mut self.runs {
             Runs::Docker(name) => drop(docker(&["start", name])),
-            Runs::Chroot { child, root, said, privileged } => {
-                *child = start_chroot(root, &self.state, *privileged, said);
+            Runs::Chroot { child, root, said, rights } => {
+                *child = start_chroot(root, &self.state, *rights, said);
             }
         }
     }

@@ -149,6 +149,30 @@ fn a_container_with_what_it_needs_complains_of_nothing_but_the_kernel_module() {
 }
 
 #[test]
+fn what_people_type_in_the_container_is_found() {
+    let Some(_) = files::directory() else { return };
+    let container = Container::builder().ready();
+    let added = container.exec(&["ovs-plugin", "bridge-add", "--bridge", "backplane"]);
+    assert!(added.status.success(), "{added:?}");
+    let shown = container.exec(&["ovs-plugin", "show"]);
+    let text = String::from_utf8_lossy(&shown.stdout);
+    assert!(shown.status.success() && text.starts_with("Open vSwitch") && text.contains("backplane"), "{shown:?}");
+}
+
+#[test]
+fn net_admin_and_the_tun_device_are_all_that_it_needs() {
+    let Some(_) = files::directory() else { return };
+    let container = Container::builder().with_documented_rights().ready();
+    let hosts = connect(&container);
+    assert!(hosts.one.reaches("10.9.0.2") && hosts.one.never_reaches("10.9.0.3"));
+    let vlan =
+        json!({"master": "backplane", "vlan": 2313, "name": "vxbackend", "up": true, "addresses": ["10.240.0.1/24"]});
+    assert_eq!(container.plugin("vlan-ensure", vlan).ok(), "vxbackend");
+    assert_eq!(container.plugin("vxlan-ensure", json!({"master": "vxbackend", "vxlan": 10001})).ok(), "vxlbr10001");
+    assert_eq!(container.plugin("doctor", json!({})).ok()["errors"], 0);
+}
+
+#[test]
 fn the_tools_for_people_work_in_the_container() {
     let Some(_) = files::directory() else { return };
     let container = Container::builder().ready();

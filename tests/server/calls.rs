@@ -26,6 +26,20 @@ fn a_command_answers_the_same_over_the_socket_as_at_the_shell() {
 }
 
 #[test]
+fn devices_are_configured_over_the_socket_and_taken_back_as_at_the_shell() {
+    let server = Server::new();
+    let net = &server.switch.net;
+    server.ok("bridge-add", json!({"bridge": "br0", "up": true, "addresses": ["10.0.0.1/24"]}));
+    let told = net.run(&["ip", "address", "show", "dev", "br0"]);
+    assert!(told.contains(",UP") && told.contains("inet 10.0.0.1/24"), "{told}");
+    net.run(&["sh", "-c", "echo 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6"]);
+    let error = server.failed("vlan-ensure", json!({"master": "br0", "vlan": 5, "addresses": ["fd00::1/64"]}));
+    assert_eq!(error["data"]["committed"], "no", "{error}");
+    assert!(wait_until(LIMIT, || !net.has_link("vlbr5")), "{error}");
+    assert_eq!(server.ok("bridge-list", json!({})), json!(["br0"]));
+}
+
+#[test]
 fn params_are_an_object_or_an_array_of_one_or_absent() {
     let server = Server::new();
     assert_eq!(server.ok("bridge-add", json!([{"BRIDGE": "br0"}])), Value::Null);
