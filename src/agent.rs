@@ -5,26 +5,21 @@
 //! signal. Level 20 is "JSON result"; whether it is an error is told by the exit status alone.
 
 use std::ffi::OsString;
-use std::fs::File;
 use std::io::Write;
-use std::os::fd::AsFd;
 use std::process::ExitCode;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::Value;
 
 use crate::commands;
 use crate::error::Error;
-use crate::single;
+use crate::{single, terminal};
 
 const HEADER: &str = "20:::";
 const TERMINATOR: &str = "\n:::\n";
 
 /// Runs one command and answers.
 pub fn run(arguments: &[OsString]) -> ExitCode {
-    // Before anything else takes file descriptors: a process that runs out of them has to answer, too.
-    let _ = stdout();
     answer_panics();
     crate::log::to_stderr();
     match execute(arguments) {
@@ -70,11 +65,21 @@ fn answer_panics() {
 /// Set once an answer is on its way: of two, the agent would take the second.
 static ANSWERED: AtomicBool = AtomicBool::new(false);
 
+/// Set where somebody looks at the answer, which the agent does through a pipe.
+static TO_A_TERMINAL: AtomicBool = AtomicBool::new(false);
+
+/// The answer is going to be printed on a terminal.
+pub fn escape_for_a_terminal() {
+    TO_A_TERMINAL.store(true, Ordering::Relaxed);
+}
+
 fn answer(result: &Value, code: ExitCode) -> ExitCode {
     if ANSWERED.swap(true, Ordering::SeqCst) {
         return code;
     }
-    match write_answer(&frame(&result.to_string())) {
+    let json = result.to_string();
+    let shown = if TO_A_TERMINAL.load(Ordering::Relaxed) { terminal::json(&json) } else { json.as_str().into() };
+    match write_answer(&frame(&shown)) {
         Ok(()) => code,
         Err(error) => {
             tracing::error!(%error, "the answer can't be written");
@@ -84,17 +89,21 @@ fn answer(result: &Value, code: ExitCode) -> ExitCode {
 }
 
 fn write_answer(bytes: &[u8]) -> std::io::Result<()> {
-    stdout()?.write_all(bytes)
+    Stdout.write_all(bytes)
 }
 
-/// Stdout without the line buffer of the standard library, which would cut the answer at its line ends.
-fn stdout() -> std::io::Result<&'static File> {
-    static STDOUT: OnceLock<File> = OnceLock::new();
-    if let Some(stdout) = STDOUT.get() {
-        return Ok(stdout);
+/// Stdout without the line buffer of the standard library, which would cut the answer at its line ends. It needs no file
+/// descriptor of its own: a process that runs out of them has to answer, too.
+struct Stdout;
+
+impl Write for Stdout {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        Ok(rustix::io::write(rustix::stdio::stdout(), bytes)?)
     }
-    let copy = File::from(std::io::stdout().as_fd().try_clone_to_owned()?);
-    Ok(STDOUT.get_or_init(|| copy))
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Pipes hand out whole pages, and the agent reads at most 32 KiB at a time and forgets half a terminator. So blanks
@@ -139,7 +148,6 @@ mod tests {
     #[test]
     fn a_panic_is_answered_like_any_error() {
         if std::env::var_os(PANIC).is_some() {
-            let _ = stdout();
             answer_panics();
             panic!("on\npurpose");
         }

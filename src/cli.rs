@@ -24,7 +24,7 @@ use output::{Format, Output};
 
 use crate::container::{self, Paths, Problem, manifest};
 use crate::settings::Settings;
-use crate::{commands, published, server, settings, single};
+use crate::{commands, published, server, settings, single, terminal};
 
 /// Whether the arguments are a person's: they ask for what only people ask for, or the answer goes to a terminal. The
 /// host agent always passes a command's name and a JSON object, and reads the answer from a pipe. So a command without
@@ -100,7 +100,7 @@ pub fn run() -> ExitCode {
     };
     done.unwrap_or_else(|problem| {
         // Where nobody reads stderr any more, the exit status still tells it.
-        let _ = writeln!(std::io::stderr(), "ovs-plugin: {problem}");
+        let _ = writeln!(std::io::stderr(), "ovs-plugin: {}", terminal::line(&problem.to_string()));
         ExitCode::FAILURE
     })
 }
@@ -118,6 +118,9 @@ fn command_of_the_registry(name: &str, arguments: &ArgMatches) -> Result<ExitCod
         (Some(word), None) => Output::of(word),
     };
     if output == Output::Agent {
+        if output::is_for_a_terminal() {
+            crate::agent::escape_for_a_terminal();
+        }
         return Ok(crate::agent::run(&[name.into(), json.into()]));
     }
     crate::log::to_stderr();

@@ -12,7 +12,7 @@
 //! - [`published`] makes the schemas and the manual from the registry.
 //! - [`single`] runs one command in a process of its own, over [`one_shot`], the runtime for that.
 //! - [`credentials`] are the tokens, certificates and keys of servers and clients.
-//! - [`settings`], [`deadline`], [`error`] and [`log`] are what all of them share.
+//! - [`settings`], [`deadline`], [`error`], [`log`] and [`terminal`] are what all of them share.
 //!
 //! Doors depend on commands, commands on vswitch and links, vswitch on ovsdb; never the other way.
 
@@ -32,4 +32,5 @@ pub mod published;
 pub mod server;
 pub mod settings;
 pub mod single;
+pub mod terminal;
 pub mod vswitch;

@@ -10,7 +10,7 @@ use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
 use tracing::span;
 use tracing::{Event, Level, Metadata, Subscriber};
-use tracing_subscriber::filter::{Targets, filter_fn};
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
 use tracing_subscriber::fmt::{FmtContext, layer};
 use tracing_subscriber::layer::SubscriberExt;
@@ -18,6 +18,7 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::settings::LOG;
+use crate::terminal::in_line;
 
 /// Logs from here on what `OVS_PLUGIN_LOG` asks for, warnings by default.
 pub fn to_stderr() {
@@ -47,19 +48,12 @@ fn start(default: Option<Targets>) {
             tracing_subscriber::registry()
                 .with(layer().event_format(OneLine).with_writer(std::io::stderr))
                 .with(filter)
-                .with(filter_fn(|metadata| !writes_messages(metadata)))
                 .try_init(),
         ),
     }
     if let Some(error) = wrong {
         tracing::warn!("{LOG}: {asked:?} is not a filter ({error}); expected something like warn or ovs_plugin=debug");
     }
-}
-
-/// At the level `trace`, jsonrpsee writes requests and answers in full: the arguments with the secrets in them, and the
-/// callers' tokens.
-fn writes_messages(metadata: &Metadata<'_>) -> bool {
-    *metadata.level() == Level::TRACE && metadata.target().starts_with("jsonrpsee")
 }
 
 /// Warnings and errors, nothing else: what every command starts with. Setting up tracing-subscriber's registry, which it
@@ -124,10 +118,19 @@ where
 fn one_line(writer: &mut impl fmt::Write, level: Level, text: &str) -> fmt::Result {
     write!(writer, "ovs-plugin: {}: ", level.as_str().to_ascii_lowercase())?;
     for c in text.chars() {
-        match c {
-            '\n' | '\r' => writer.write_char(' ')?,
-            c => writer.write_char(c)?,
-        }
+        writer.write_char(in_line(c))?;
     }
     writer.write_char('\n')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_stays_one_and_does_nothing_to_a_terminal() {
+        let mut line = String::new();
+        one_line(&mut line, Level::WARN, "a\nb\r20:::c\u{1b}[31m\u{9b}31m\u{202e}").unwrap();
+        assert_eq!(line, "ovs-plugin: warn: a b 20:::c\u{fffd}[31m\u{fffd}31m\u{fffd}\n");
+    }
 }

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use super::{in_runtime, print};
 use crate::client::{Address, Client, Credentials};
 use crate::container::Problem;
-use crate::server;
+use crate::{server, terminal};
 
 /// How much longer a caller waits than the server, which knows better what to say when the time is up.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -94,7 +94,7 @@ pub(super) fn run(arguments: &ArgMatches) -> Result<ExitCode, Problem> {
         Ok(client.call::<Box<RawValue>>(&method, json).await)
     })?;
     match called {
-        Ok(result) => print(&format!("{result}\n")),
+        Ok(result) => print(&format!("{}\n", terminal::json(result.get()))),
         Err(error) => Err(Problem(error.to_string())),
     }
 }

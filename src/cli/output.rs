@@ -11,6 +11,7 @@ use super::difference::{self, Report};
 use super::style::printable;
 use super::{counters, findings, graph, tree};
 use crate::container::Problem;
+use crate::terminal;
 use crate::vswitch::doctor::Diagnosis;
 use crate::vswitch::picture::Picture;
 use crate::vswitch::stats::Statistics;
@@ -74,9 +75,9 @@ pub(super) fn is_for_a_terminal() -> bool {
     std::io::stdout().is_terminal()
 }
 
-/// An answer as JSON.
+/// An answer as JSON, fit for a terminal.
 pub(super) fn json(answer: &Value) -> String {
-    format!("{answer:#}\n")
+    terminal::json(&format!("{answer:#}\n")).into_owned()
 }
 
 /// An answer for people: drawn, where there is a drawing of it. What can't be drawn is shown whole, as JSON.

@@ -2,6 +2,8 @@
 
 use anstyle::{AnsiColor, Style};
 
+use crate::terminal::is_harmful;
+
 /// What the eye is to find first: names of bridges, headings.
 pub(super) const STRONG: Style = Style::new().bold();
 /// What does not work.
@@ -22,5 +24,5 @@ pub(super) fn paint(style: Style, text: impl std::fmt::Display) -> String {
 
 /// Text from the database, fit for a terminal: a name there may hold any character, those that move the cursor too.
 pub(super) fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    text.chars().map(|c| if is_harmful(c) { '\u{fffd}' } else { c }).collect()
 }

@@ -7,6 +7,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::output;
 use crate::container::Problem;
 use crate::settings::Settings;
+use crate::terminal;
 use crate::vswitch::hub::Hub;
 use crate::vswitch::watch::Watch;
 
@@ -28,10 +29,10 @@ pub(super) async fn run(settings: Settings) -> Result<(), Problem> {
         has_begun = true;
         let Some(event) = event else { return Ok(()) };
         let mut line =
-            serde_json::to_vec(&event).map_err(|error| Problem(format!("an event can't be written: {error}")))?;
-        line.push(b'\n');
+            serde_json::to_string(&event).map_err(|error| Problem(format!("an event can't be written: {error}")))?;
+        line.push('\n');
         let mut stdout = std::io::stdout();
-        let result = stdout.write_all(&line).and_then(|()| stdout.flush());
+        let result = stdout.write_all(terminal::json(&line).as_bytes()).and_then(|()| stdout.flush());
         let has_failed = result.is_err();
         output::written(result)?;
         if has_failed {

@@ -67,5 +67,5 @@ impl Problem {
 /// Says something to whoever reads the container's log, one line at a time.
 fn say(step: &str, text: impl std::fmt::Display) {
     // The host agent reads this too; a line that begins with the program's name is only text to it.
-    eprintln!("ovs-plugin {step}: {}", text.to_string().replace(['\n', '\r'], " "));
+    eprintln!("ovs-plugin {step}: {}", crate::terminal::line(&text.to_string()));
 }

@@ -22,6 +22,7 @@ mod doctor;
 mod dry_runs;
 mod flags;
 mod golden;
+mod harmful_names;
 mod harness;
 mod more_commands;
 mod network_del;
