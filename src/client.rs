@@ -35,7 +35,6 @@ use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
-use jsonrpsee::types::error as code;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -43,6 +42,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::error::Committed;
 pub use crate::server::listen::Address;
+use crate::server::rpc::code;
 pub use route::Credentials;
 use route::Route;
 
@@ -185,12 +185,13 @@ impl ClientError {
 
 /// Errors of the protocol that come before any command: docs/server.md, "Errors".
 const BEFORE_A_COMMAND: &[i32] = &[
-    code::PARSE_ERROR_CODE,
-    code::INVALID_REQUEST_CODE,
-    code::METHOD_NOT_FOUND_CODE,
-    code::INVALID_PARAMS_CODE,
-    code::OVERSIZED_REQUEST_CODE,
-    code::TOO_BIG_BATCH_REQUEST_CODE,
+    code::PARSE_ERROR,
+    code::INVALID_REQUEST,
+    code::METHOD_NOT_FOUND,
+    code::INVALID_PARAMS,
+    code::TOO_MANY_SUBSCRIPTIONS,
+    code::REQUEST_TOO_LARGE,
+    code::BATCH_TOO_LONG,
 ];
 
 #[derive(Serialize)]

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use hyper::header::{HeaderValue, InvalidHeaderValue};
@@ -58,23 +58,34 @@ impl Token {
     }
 }
 
+/// What is larger is not what an option was meant to name.
+const FILE_MAX: u64 = 16 << 20;
+
 /// Reads certificates, at least one.
 pub fn certificates(option: &str, path: &Path) -> Result<Vec<CertificateDer<'static>>, Problem> {
     let problem = |what: String| Problem(format!("{option} {}: {what}", path.display()));
-    let certificates: Vec<_> = CertificateDer::pem_file_iter(path)
-        .and_then(Iterator::collect::<Result<_, _>>)
-        .map_err(|error| problem(error.to_string()))?;
+    let pem = read_all(open(path).map_err(problem)?).map_err(problem)?;
+    parse(&pem).map_err(problem)
+}
+
+fn parse(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+    let certificates: Vec<_> =
+        CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().map_err(|error| error.to_string())?;
     if certificates.is_empty() {
-        return Err(problem("no certificate in it; expected PEM".into()));
+        return Err("no certificate in it; expected PEM".into());
     }
     Ok(certificates)
 }
 
-/// Reads the certificates of those who sign others.
+/// Reads the certificates of those who sign others. Whoever could write the file could let himself in.
 pub fn authorities(option: &str, path: &Path) -> Result<RootCertStore, Problem> {
+    let problem = |what: String| Problem(format!("{option} {}: {what}", path.display()));
+    let file = open(path).map_err(problem)?;
+    check_rights(&file, 0o022, "0644").map_err(problem)?;
+    let pem = read_all(file).map_err(problem)?;
     let mut roots = RootCertStore::empty();
-    for certificate in certificates(option, path)? {
-        roots.add(certificate).map_err(|error| Problem(format!("{option} {}: {error}", path.display())))?;
+    for certificate in parse(&pem).map_err(problem)? {
+        roots.add(certificate).map_err(|error| problem(error.to_string()))?;
     }
     Ok(roots)
 }
@@ -82,19 +93,52 @@ pub fn authorities(option: &str, path: &Path) -> Result<RootCertStore, Problem> 
 /// Reads a private key. Others must not be able to.
 pub fn private_key(option: &str, path: &Path) -> Result<PrivateKeyDer<'static>, Problem> {
     let problem = |what: String| Problem(format!("{option} {}: {what}", path.display()));
-    let mut pem = Vec::new();
-    open_secret(path).map_err(problem)?.read_to_end(&mut pem).map_err(|error| problem(error.to_string()))?;
+    let pem = read_all(open_secret(path).map_err(problem)?).map_err(problem)?;
     PrivateKeyDer::from_pem_slice(&pem).map_err(|error| problem(error.to_string()))
 }
 
-/// Opens a file that holds a secret, which others must not be able to read.
+fn read_all(file: File) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    file.take(FILE_MAX + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+    if bytes.len() as u64 > FILE_MAX {
+        return Err(format!("it has more than {FILE_MAX} bytes; expected PEM"));
+    }
+    Ok(bytes)
+}
+
+/// Opens a file that holds a secret, which nobody else may write, and others may not read. A group may read it.
 fn open_secret(path: &Path) -> Result<File, String> {
-    let file = File::open(path).map_err(|error| error.to_string())?;
-    let mode = file.metadata().map_err(|error| error.to_string())?.mode() & 0o7777;
-    if mode & 0o007 != 0 {
-        return Err(format!("everybody may use it (mode {mode:04o}); expected 0600 or 0640"));
+    let file = open(path)?;
+    check_rights(&file, 0o027, "0600 or 0640")?;
+    Ok(file)
+}
+
+/// Opens a regular file. A FIFO or a device could be waited for without end.
+fn open(path: &Path) -> Result<File, String> {
+    let file =
+        File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path).map_err(|error| error.to_string())?;
+    let kind = file.metadata().map_err(|error| error.to_string())?;
+    if !kind.is_file() {
+        return Err("it is no regular file; expected one".into());
     }
     Ok(file)
+}
+
+/// Whether a file is root's or ours, and nobody else has rights that he must not have: as sshd(8) wants its files.
+fn check_rights(file: &File, forbidden: u32, expected: &str) -> Result<(), String> {
+    let metadata = file.metadata().map_err(|error| error.to_string())?;
+    let (owner, mode) = (metadata.uid(), metadata.mode() & 0o7777);
+    let us = rustix::process::geteuid().as_raw();
+    if owner != 0 && owner != us {
+        return Err(format!("it belongs to uid {owner}, who could change it; expected root or uid {us}"));
+    }
+    let who = match mode & forbidden {
+        0 => return Ok(()),
+        rights if rights & 0o007 != 0 => "everybody",
+        _ => "its group",
+    };
+    let does = if forbidden & 0o004 != 0 && who == "everybody" { "use" } else { "write" };
+    Err(format!("{who} may {does} it (mode {mode:04o}); expected {expected}"))
 }
 
 #[cfg(test)]

@@ -25,6 +25,8 @@ pub enum Refusal {
     Peer(String),
     /// There are too many connections.
     Full(usize),
+    /// There are too many connections of which it is not known yet whose they are.
+    FullOfStrangers(usize),
 }
 
 /// Whom a unix socket is for.

@@ -55,14 +55,19 @@ impl Calls {
     }
 
     /// Runs a command to its end, also when the caller goes away meanwhile: a command that is dropped half-way could not
-    /// take back what it has done.
-    pub async fn call(self: &Arc<Self>, entry: &'static Entry, arguments: String) -> Result<Value, Error> {
+    /// take back what it has done. The same task makes the answer of the outcome.
+    pub async fn call<T: Send + 'static>(
+        self: &Arc<Self>,
+        entry: &'static Entry,
+        arguments: String,
+        answer: impl FnOnce(Result<Value, Error>) -> T + Send + 'static,
+    ) -> Result<T, Error> {
         let calls = self.clone();
         let running = tokio::spawn(async move {
             let watched = calls.metrics.begin(entry.name);
             let outcome = calls.run(entry, &arguments).await;
             watched.end(outcome.as_ref().map_or_else(Error::code, |_| "ok"));
-            outcome
+            Ok(answer(outcome))
         });
         running.await.unwrap_or_else(|error| Err(Error::Internal(format!("the command ended early: {error}"))))
     }

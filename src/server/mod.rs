@@ -1,26 +1,32 @@
 //! `ovs-plugin serve`: the commands as JSON-RPC 2.0 methods, over HTTP and WebSocket, for programs that stay.
 //!
-//! The way of a call: [`listen`] has the sockets and [`access`] and [`tls`] say who may use them; [`http`] takes a request and
-//! answers `/metrics`, `/healthz` and `/readyz` itself; everything else goes through jsonrpsee to [`methods`], which
-//! knows the registry; [`calls`] runs the command. [`options`] is what the command line may say.
+//! The way of a call: [`listen`] has the sockets, [`access`], [`tls`] and [`border`] say who may use them; [`http`] takes a
+//! request and answers `/metrics`, `/healthz` and `/readyz` itself; the messages of all others, and those of a
+//! [`websocket`], go to [`rpc`], which finds the method in [`methods`] and writes the answer into [`memory`]; [`calls`]
+//! runs the command. [`options`] is what the command line may say.
 //!
 //! One thread does all of it. Commands mostly wait, for the database and ovs-vswitchd, and hundreds wait at a time.
 
 pub mod access;
+pub mod border;
 pub mod calls;
+pub mod complaints;
 pub mod http;
 pub mod listen;
+pub mod memory;
 pub mod methods;
 pub mod metrics;
 pub mod observed;
 pub mod options;
+pub mod rpc;
+pub mod stop;
 pub mod tls;
+pub mod websocket;
 
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jsonrpsee::server::{ServerHandle, stop_channel};
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
@@ -31,8 +37,10 @@ use crate::settings::Settings;
 use calls::Calls;
 use http::Doors;
 use listen::Listener;
+use memory::Memory;
 use metrics::Metrics;
 pub use options::Options;
+use stop::Stopper;
 
 /// What is cut short by the end of the grace period still gets this long to say so.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -48,8 +56,10 @@ pub async fn run(settings: Settings, options: Options) -> Result<(), Problem> {
     let (interrupt, interrupted) = watch::channel(None);
     let calls =
         Arc::new(Calls::new(settings, Paths::from_env(), options.limits.calls, metrics.clone(), interrupted, busy));
-    let (stop_handle, server) = stop_channel();
-    let doors = Doors::new(&options, calls, metrics, stop_handle)?;
+    let (stopper, stop) = stop::channel();
+    let memory = Memory::new(options.limits.held_bytes);
+    tokio::spawn(memory.clone().give_back());
+    let doors = Doors::new(&options, calls, memory, metrics, stop);
 
     let mut listeners = Vec::new();
     for address in &options.listen {
@@ -74,21 +84,20 @@ pub async fn run(settings: Settings, options: Options) -> Result<(), Problem> {
         // The sockets' files go with the tasks.
         task.abort();
     }
-    finish(server, options.grace, &mut done, &mut signals, &interrupt, name).await;
+    finish(&stopper, options.grace, &mut done, &mut signals, &interrupt, name).await;
     Ok(())
 }
 
 /// Waits for what is in flight. What takes longer than it may is told to stop, and answers what came of it.
 async fn finish(
-    server: ServerHandle,
+    stopper: &Stopper,
     grace: Duration,
     done: &mut mpsc::Receiver<Infallible>,
     signals: &mut Signals,
     interrupt: &watch::Sender<Option<&'static str>>,
     name: &'static str,
 ) {
-    // It only fails when nobody listens any more.
-    let _ = server.stop();
+    stopper.stop();
     tokio::select! {
         _ = done.recv() => return,
         () = tokio::time::sleep(grace) => warn!("not everything is finished after {} s", grace.as_secs_f64()),

@@ -27,6 +27,9 @@ struct InterfaceLabels {
     interface: String,
 }
 
+/// Whether counters could be read, beside the counters themselves.
+const COUNTERS_READ: &str = "counters_read";
+
 /// What is read of the replica.
 #[derive(Default)]
 struct Seen {
@@ -83,7 +86,7 @@ pub async fn text(hub: &Hub, session: &mut Session) -> Result<String, fmt::Error
         gauge(&mut registry, "interfaces_failing", "Interfaces that ovs-vswitchd could not set up", size(seen.failing));
         let counters = counters(session).await;
         let help = "Whether the counters of interfaces could be read; if not, they are left out";
-        gauge(&mut registry, "interface_counters_read", help, i64::from(counters.is_ok()));
+        gauge(&mut registry, &format!("interface_{COUNTERS_READ}"), help, i64::from(counters.is_ok()));
         match counters {
             Ok(statistics) => register(&mut registry, statistics),
             Err(error) => tracing::warn!(%error, "metrics without counters"),
@@ -104,10 +107,18 @@ fn register(registry: &mut Registry, statistics: Statistics) {
     for interface in statistics.interfaces {
         for (counter, value) in interface.counters {
             let labels = InterfaceLabels { bridge: interface.bridge.clone(), interface: interface.name.clone() };
-            metrics.entry(counter).or_default().get_or_create(&labels).set(value);
+            metrics.entry(metric_name(&counter)).or_default().get_or_create(&labels).set(value);
         }
     }
     for (counter, metric) in metrics {
         registry.register(format!("interface_{counter}"), "Interface.statistics", metric);
     }
+}
+
+/// A key of statistics as the rest of a metric's name. The database may hold any text there, line ends included; the format
+/// only allows these characters.
+fn metric_name(key: &str) -> String {
+    let name = key.chars().map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '_' }).collect();
+    // That is a metric of this page itself.
+    if name == COUNTERS_READ { format!("{name}_") } else { name }
 }

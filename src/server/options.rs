@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::builder::RangedI64ValueParser;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
+use super::border::{self, Border};
 use super::listen::Address;
 use super::tls::Tls;
 use crate::container::Problem;
@@ -31,6 +32,8 @@ pub struct Options {
     pub token: Option<Arc<Token>>,
     /// TLS on TCP.
     pub tls: Option<Tls>,
+    /// The names by which requests may come.
+    pub border: Border,
     /// How much of everything there may be.
     pub limits: Limits,
     /// How long what is in flight may take when the server is asked to stop.
@@ -44,14 +47,20 @@ pub struct Limits {
     pub request_bytes: u32,
     /// Bytes of one answer.
     pub response_bytes: u32,
-    /// Open connections.
+    /// Bytes of all answers that their callers have not taken yet.
+    pub held_bytes: usize,
+    /// Open connections of one listener.
     pub connections: usize,
+    /// Open connections of one listener on TCP of which it is not known yet whose they are.
+    pub strangers: usize,
     /// Calls in one batch.
     pub batch: u32,
     /// Commands that run at the same time; further ones wait for their turn.
     pub calls: usize,
     /// How long a connection may do nothing, and a request may take to arrive or its answer to be taken.
     pub idle: Duration,
+    /// How long it may take on TCP until it is known whose a connection is: TLS, and the head of the first request.
+    pub handshake: Duration,
 }
 
 impl Limits {
@@ -59,10 +68,13 @@ impl Limits {
     pub const DEFAULT: Limits = Limits {
         request_bytes: 1 << 20,
         response_bytes: 16 << 20,
+        held_bytes: 64 << 20,
         connections: 256,
+        strangers: 32,
         batch: 1024,
         calls: 256,
         idle: Duration::from_secs(60),
+        handshake: Duration::from_secs(5),
     };
 }
 
@@ -75,12 +87,17 @@ const TOKEN_FILE: &str = "token-file";
 const TLS_CERT: &str = "tls-cert";
 const TLS_KEY: &str = "tls-key";
 const CLIENT_CA: &str = "client-ca";
+const ALLOW_ORIGIN: &str = "allow-origin";
+const ALLOW_HOST: &str = "allow-host";
 const MAX_REQUEST: &str = "max-request-size";
 const MAX_RESPONSE: &str = "max-response-size";
+const MAX_HELD: &str = "max-response-total";
 const MAX_CONNECTIONS: &str = "max-connections";
+const MAX_STRANGERS: &str = "max-unauthenticated";
 const MAX_BATCH: &str = "max-batch";
 const MAX_CALLS: &str = "max-calls";
 const IDLE: &str = "idle-timeout";
+const HANDSHAKE: &str = "handshake-timeout";
 const GRACE: &str = "grace";
 
 /// The subcommand as clap sees it.
@@ -121,14 +138,42 @@ pub fn command(name: &'static str) -> Command {
             file(CLIENT_CA, "Callers on TCP have to have a certificate that one of these has signed, PEM")
                 .requires(TLS_CERT),
         )
+        .arg(
+            Arg::new(ALLOW_ORIGIN)
+                .long(ALLOW_ORIGIN)
+                .value_name("ORIGIN")
+                .action(ArgAction::Append)
+                .value_parser(border::origin)
+                .help("Let web pages of this origin call, like https://ovs.example.org; may be repeated"),
+        )
+        .arg(
+            Arg::new(ALLOW_HOST)
+                .long(ALLOW_HOST)
+                .value_name("NAME")
+                .action(ArgAction::Append)
+                .value_parser(border::host_name)
+                .help("A name by which callers on TCP may call the server, besides localhost and its certificate's names"),
+        )
         .arg(number(MAX_REQUEST, "BYTES", size(), limits.request_bytes.into(), "The largest request"))
         .arg(number(MAX_RESPONSE, "BYTES", size(), limits.response_bytes.into(), "The largest answer"))
-        .arg(number(MAX_CONNECTIONS, "N", count(), limits.connections as u64, "Open connections"))
+        .arg(number(MAX_HELD, "BYTES", size(), limits.held_bytes as u64, "All answers that callers have not taken yet"))
+        .arg(number(MAX_CONNECTIONS, "N", count(), limits.connections as u64, "Open connections of each listener"))
+        .arg(number(
+            MAX_STRANGERS,
+            "N",
+            count(),
+            limits.strangers as u64,
+            "Open connections of each listener on TCP that have not shown a token or certificate yet",
+        ))
         .arg(number(MAX_BATCH, "N", count(), limits.batch.into(), "Calls in one batch"))
         .arg(number(MAX_CALLS, "N", count(), limits.calls as u64, "Commands that run at once; further ones wait"))
         .arg(Arg::new(IDLE).long(IDLE).value_name("SECONDS").value_parser(seconds_above_0).help(format!(
             "How long a connection may do nothing, a request take to arrive, and its answer to be taken ({})",
             limits.idle.as_secs()
+        )))
+        .arg(Arg::new(HANDSHAKE).long(HANDSHAKE).value_name("SECONDS").value_parser(seconds_above_0).help(format!(
+            "How long a caller on TCP may take to show a token or certificate ({})",
+            limits.handshake.as_secs()
         )))
         .arg(Arg::new(GRACE).long(GRACE).value_name("SECONDS").value_parser(seconds).help(format!(
             "How long to finish what is in flight after SIGTERM ({DEFAULT_GRACE})"
@@ -171,6 +216,11 @@ impl Options {
             (Some(certificate), Some(key)) => Some(Tls::read(certificate, key, file(CLIENT_CA))?),
             _ => None,
         };
+        let border = Border {
+            origins: arguments.get_many(ALLOW_ORIGIN).into_iter().flatten().cloned().collect(),
+            hosts: arguments.get_many(ALLOW_HOST).into_iter().flatten().cloned().collect(),
+            certificate: tls.as_ref().map(|tls| tls.certificate().clone()),
+        };
         let callers_are_known = token.is_some() || file(CLIENT_CA).is_some();
         match listen.iter().find(|address| matches!(address, Address::Tcp(_))) {
             Some(address) if !callers_are_known => {
@@ -185,13 +235,17 @@ impl Options {
             allow_group: arguments.get_one::<String>(ALLOW_GROUP).map(|name| group(name)).transpose()?,
             token: token.map(Arc::new),
             tls,
+            border,
             limits: Limits {
                 request_bytes: number(MAX_REQUEST, default.request_bytes),
                 response_bytes: number(MAX_RESPONSE, default.response_bytes),
+                held_bytes: many(MAX_HELD, default.held_bytes),
                 connections: many(MAX_CONNECTIONS, default.connections),
+                strangers: many(MAX_STRANGERS, default.strangers),
                 batch: number(MAX_BATCH, default.batch),
                 calls: many(MAX_CALLS, default.calls),
                 idle: arguments.get_one(IDLE).copied().unwrap_or(default.idle),
+                handshake: arguments.get_one(HANDSHAKE).copied().unwrap_or(default.handshake),
             },
             grace: arguments.get_one(GRACE).copied().unwrap_or(Duration::from_secs_f64(DEFAULT_GRACE)),
         })
@@ -247,6 +301,9 @@ mod tests {
             (&["--client-ca", "/nonexistent"], "--tls-cert"),
             (&["--tls-cert", "/nonexistent", "--tls-key", "/nonexistent"], "--tls-cert /nonexistent"),
             (&["--max-batch", "0"], "max-batch"),
+            (&["--allow-origin", "ovs.example.org"], "expected an origin like https://"),
+            (&["--allow-host", "https://ovs.example.org"], "expected a name without a port"),
+            (&["--handshake-timeout", "0"], "handshake-timeout"),
             (&["--max-request-size", "5"], "max-request-size"),
         ] {
             let error = read(words).err().unwrap_or_default();

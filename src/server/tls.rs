@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{ServerConfig, crypto};
 use tokio_rustls::server::FallibleAccept;
@@ -17,6 +18,7 @@ use crate::credentials;
 pub struct Tls {
     acceptor: TlsAcceptor,
     knows_callers: bool,
+    certificate: CertificateDer<'static>,
 }
 
 impl Tls {
@@ -38,11 +40,18 @@ impl Tls {
                 config.with_client_cert_verifier(verifier)
             }
         };
+        let own = chain.first().cloned();
+        let own = own.ok_or_else(|| Problem(format!("--tls-cert {}: no certificate in it", certificate.display())))?;
         let mut config = config
             .with_single_cert(chain, private_key)
             .map_err(|error| Problem(format!("--tls-key {}: {error}", key.display())))?;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Tls { acceptor: Arc::new(config).into(), knows_callers: client_ca.is_some() })
+        Ok(Tls { acceptor: Arc::new(config).into(), knows_callers: client_ca.is_some(), certificate: own })
+    }
+
+    /// The server's own certificate.
+    pub fn certificate(&self) -> &CertificateDer<'static> {
+        &self.certificate
     }
 
     /// Whether only callers with a certificate get through.

@@ -6,6 +6,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod border;
 mod calls;
 mod client;
 mod doors;

@@ -105,6 +105,10 @@ impl Server {
         kill(Pid::from_raw(self.process.id().try_into().unwrap()), signal).unwrap();
     }
 
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Waits for its end.
     pub fn ended(&mut self) -> ExitStatus {
         let mut status = None;
