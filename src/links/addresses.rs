@@ -108,6 +108,7 @@ impl Links {
             while let Some(header) = Header::read(rest) {
                 let message_bytes =
                     rest.get(..header.length).ok_or_else(|| unreadable("a message is cut off".into()))?;
+                // The last one may lack the bytes that would align the next.
                 rest = rest.get(header.length.next_multiple_of(4)..).unwrap_or_default();
                 if header.sequence != message.header.sequence_number {
                     continue;

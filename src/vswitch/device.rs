@@ -133,9 +133,9 @@ impl Unit<'_> {
     }
 }
 
-/// Remembers what was done to a device. Where the answer is lost, it may have been done all the same.
+/// Remembers what was done to a device. Where the answer is lost or can't be read, it may have been done all the same.
 fn note(done: &mut Vec<LinkChange>, change: LinkChange, made: Result<(), LinkError>) -> Result<(), LinkError> {
-    if matches!(made, Ok(()) | Err(LinkError::Lost { .. })) {
+    if made.as_ref().map_or_else(LinkError::may_be_done, |()| true) {
         done.push(change);
     }
     made
