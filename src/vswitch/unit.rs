@@ -38,6 +38,8 @@ pub(super) struct Row {
     /// Whether a decision rested on the row being there.
     pub(super) seen: bool,
     pub(super) changes: BTreeMap<Name, Change>,
+    /// The arguments of the caller that columns were set by, where that is known.
+    pub(super) arguments: BTreeMap<Name, &'static str>,
     pub(super) fate: Fate,
     /// Whether the row is in [`Unit::touched`].
     pub(super) touched: bool,

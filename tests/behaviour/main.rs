@@ -37,6 +37,7 @@ mod reports;
 mod round_trips;
 mod secrets;
 mod set;
+mod settings;
 mod show;
 mod stale_ports;
 mod stats;
