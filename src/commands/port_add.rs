@@ -63,6 +63,10 @@ ignore one, like `vlan` with `vlan_mode` `trunk`, are refused.";
     ];
     type Answer = ();
 
+    fn known() -> Vec<&'static str> {
+        [arguments::fields_of::<Target>(), arguments::fields_of::<PortSettings>()].concat()
+    }
+
     fn mark(&self) -> String {
         "port".into()
     }

@@ -61,6 +61,10 @@ Each of these is noted. Settings of which Open vSwitch would ignore one are refu
     ];
     type Answer = ();
 
+    fn known() -> Vec<&'static str> {
+        [arguments::fields_of::<Target>(), arguments::fields_of::<PortSettings>()].concat()
+    }
+
     fn check(&self) -> Result<(), Error> {
         if self.settings.is_empty() && self.device.is_empty() {
             let expected = "vlan, trunks, vlan_mode, mtu, external_ids, other_config, options, up, addresses";

@@ -43,5 +43,6 @@ mod stale_ports;
 mod stats;
 mod taking_back;
 mod traffic;
+mod unknown_arguments;
 mod unreadable;
 mod verify;
