@@ -39,23 +39,28 @@ impl Unit<'_> {
         }
         self.fetch_companions(&changed).await?;
         for (key, columns) in &changed {
-            let conflicts = match &*key.table {
-                PORT => rules::of_port(&self.port_settings(key, When::After).await?),
-                _ => rules::of_bridge(self.bridge_settings(key, When::After)),
-            };
-            if conflicts.is_empty() {
-                continue;
-            }
-            let before = match (&key.id, &*key.table) {
-                (UuidRef::New(_), _) => Vec::new(),
-                (UuidRef::Row(_), PORT) => rules::of_port(&self.port_settings(key, When::Before).await?),
-                (UuidRef::Row(_), _) => rules::of_bridge(self.bridge_settings(key, When::Before)),
+            let conflicts = self.conflicts(key, When::After).await?;
+            let before = match key.id {
+                UuidRef::Row(_) if !conflicts.is_empty() => self.conflicts(key, When::Before).await?,
+                _ => Vec::new(),
             };
             for conflict in conflicts {
                 self.judge(key, columns, conflict, &before)?;
             }
         }
         Ok(())
+    }
+
+    async fn conflicts(&mut self, key: &RowKey, when: When) -> Result<Vec<Conflict>, Error> {
+        Ok(match &*key.table {
+            PORT => rules::of_port(&self.port_settings(key, when).await?),
+            INTERFACE => {
+                let (kind, options) = (self.setting(key, "type", when), self.setting(key, "options", when));
+                rules::of_interface(kind.as_str().unwrap_or_default(), &strings(&options))
+            }
+            BRIDGE => rules::of_bridge(self.bridge_settings(key, when)),
+            _ => Vec::new(),
+        })
     }
 
     fn judge(
@@ -71,32 +76,29 @@ impl Unit<'_> {
         if !conflict.columns().any(is_changed) || (was_there && !is_changed(conflict.column)) {
             return Ok(());
         }
-        let what = if key.table == PORT { "port" } else { "bridge" };
+        let what = key.table.to_ascii_lowercase();
         let Conflict { problem, expected, effect, .. } = &conflict;
         let problem = format!("{what} {}: {problem}; expected {expected}", self.name(key));
-        // Members come and go; who takes one out of a bond, or puts one in, has set nothing that is ignored.
-        let is_set = conflict.columns().any(|column| column != "interfaces" && is_changed(column));
-        match effect {
-            Effect::Idle => {}
-            Effect::Ignored if !is_set => {}
-            Effect::Lost | Effect::Ignored => {
-                let argument = |column| self.rows.get(key)?.arguments.get(column).copied();
-                let argument = conflict.columns().filter(|column| is_changed(column)).find_map(argument);
-                return Err(match argument {
-                    Some(argument) => Error::argument(argument, problem),
-                    None => Error::Conflict(problem),
-                });
+        let argument = |column| self.rows.get(key)?.arguments.get(column).copied();
+        let argument = conflict.columns().filter(|column| is_changed(column)).find_map(argument);
+        match (effect, argument) {
+            (Effect::Lost | Effect::Ignored, Some(argument)) => Err(Error::argument(argument, problem)),
+            (Effect::Lost, None) => Err(Error::Conflict(problem)),
+            // What the caller has not asked for by a value, like a member that goes, is no reason to refuse.
+            (Effect::Ignored, None) | (Effect::Idle, _) => {
+                self.note(problem);
+                Ok(())
             }
         }
-        self.note(problem);
-        Ok(())
     }
 
     /// The settings of a row that change and that rules are about, if there are such.
     fn changed_settings(&self, key: &RowKey) -> Option<(RowKey, BTreeSet<Name>)> {
         let row = self.rows.get(key).filter(|row| !row.is_gone())?;
         let is_ruled = |column: &str, change: &Change| match &*key.table {
-            PORT if column == "other_config" => changes_a_ruled_key(change),
+            PORT if column == "other_config" => changes_key(change, rules::KEYS_OF_PORTS),
+            INTERFACE if column == "options" => changes_key(change, rules::KEYS_OF_TUNNELS),
+            INTERFACE => column == "type",
             PORT => !rules::companions_in_port(column).is_empty(),
             BRIDGE => !rules::companions_in_bridge(column).is_empty(),
             _ => false,
@@ -122,6 +124,7 @@ impl Unit<'_> {
                 let companions = match &*key.table {
                     PORT if column == "other_config" => rules::COMPANIONS_OF_KEYS,
                     PORT => rules::companions_in_port(column),
+                    INTERFACE => &["type", "options"],
                     _ => rules::companions_in_bridge(column),
                 };
                 needed.extend(companions.iter().map(|column| Name::from(*column)));
@@ -203,11 +206,6 @@ fn settings_of(mut column: impl FnMut(&str) -> Value) -> PortSettings {
         value.atoms().filter_map(integer).collect()
     };
     let text = |value: Value| value.as_str().map(str::to_owned);
-    let other_config = column("other_config");
-    let pairs = other_config.as_map().into_iter().flatten().filter_map(|(key, value)| match (key, value) {
-        (Atom::String(key), Atom::String(value)) => Some((key.to_string(), value.to_string())),
-        _ => None,
-    });
     PortSettings {
         tag: column("tag").as_integer(),
         trunks: integers(column("trunks")),
@@ -215,17 +213,27 @@ fn settings_of(mut column: impl FnMut(&str) -> Value) -> PortSettings {
         cvlans: integers(column("cvlans")),
         bond_mode: text(column("bond_mode")),
         lacp: text(column("lacp")),
-        other_config: pairs.collect(),
+        other_config: strings(&column("other_config")),
         interfaces: column("interfaces").atoms().count(),
         members: None,
     }
 }
 
-fn changes_a_ruled_key(change: &Change) -> bool {
-    let is_ruled = |key: &Atom| matches!(key, Atom::String(key) if rules::is_about_key(key));
+/// A map of strings.
+fn strings(value: &Value) -> BTreeMap<String, String> {
+    let pairs = value.as_map().into_iter().flatten().filter_map(|(key, value)| match (key, value) {
+        (Atom::String(key), Atom::String(value)) => Some((key.to_string(), value.to_string())),
+        _ => None,
+    });
+    pairs.collect()
+}
+
+/// Whether a map changes, as far as is known, in one of these keys.
+fn changes_key(change: &Change, keys: &[&str]) -> bool {
+    let is_one = |key: &Atom| matches!(key, Atom::String(key) if keys.contains(&&**key));
     match change {
-        Change::Pairs { put, delete } => put.keys().chain(delete).any(is_ruled),
-        Change::Replace(value) => value.as_map().is_some_and(|pairs| pairs.keys().any(is_ruled)),
+        Change::Pairs { put, delete } => put.keys().chain(delete).any(is_one),
+        Change::Replace(value) => value.as_map().is_some_and(|pairs| pairs.keys().any(is_one)),
         Change::Elements { .. } => false,
     }
 }

@@ -23,7 +23,7 @@ pub fn wanted<'a>(table: &str, settings: impl IntoIterator<Item = &'a str>) -> W
     for setting in settings {
         let Some(column) = known.iter().find(|known| **known == column(setting)) else { return Wanted::Whole };
         let companions = match (table, setting.split_once(':')) {
-            (PORT, Some(("other_config", key))) if rules::is_about_key(key) => rules::COMPANIONS_OF_KEYS,
+            (PORT, Some(("other_config", key))) if rules::KEYS_OF_PORTS.contains(&key) => rules::COMPANIONS_OF_KEYS,
             (PORT, _) => rules::companions_in_port(column),
             (BRIDGE, _) => rules::companions_in_bridge(column),
             _ => &[],

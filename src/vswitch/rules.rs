@@ -4,7 +4,7 @@
 //! line in its log; some combinations carry no traffic at all. What is told here is read in ovs-vswitchd.conf.db(5) and
 //! in Open vSwitch 2.5 to 4.0: vswitchd/bridge.c (`port_configure`, `port_configure_lacp`, `port_configure_bond`,
 //! `bridge_configure_spanning_tree`), ofproto/ofproto-dpif.c (`bundle_set`), ofproto/bond.c (`bond_check_admissibility`,
-//! `choose_output_member`). Only what is certain is here.
+//! `choose_output_member`), lib/netdev-vport.c (`parse_key`). Only what is certain is here.
 //!
 //! These are functions over plain values. What they are asked for, and what comes of it, is in `conflicts.rs` for
 //! commands and in `doctor/settings.rs`.
@@ -81,7 +81,7 @@ const VLANS: &[&str] = &["tag", "trunks", "vlan_mode"];
 /// The columns of a port that say how its interfaces work together.
 const BOND: &[&str] = &["bond_mode", "lacp", "other_config", "interfaces"];
 /// The keys in a port's `other_config` that rules are about.
-const KEYS: &[&str] = &["bond-primary", "lacp-fallback-ab", "lacp-system-id", "lacp-time", "qinq-ethtype"];
+pub const KEYS_OF_PORTS: &[&str] = &["bond-primary", "lacp-fallback-ab", "lacp-system-id", "lacp-time", "qinq-ethtype"];
 /// The mode of a port for VLANs inside of a VLAN. It came with the column `cvlans` (Open vSwitch 2.8).
 pub const TUNNEL: &str = "dot1q-tunnel";
 
@@ -102,10 +102,8 @@ pub fn companions_in_bridge(column: &str) -> &'static [&'static str] {
     }
 }
 
-/// Whether rules are about a key in a port's `other_config`.
-pub fn is_about_key(key: &str) -> bool {
-    KEYS.contains(&key)
-}
+/// The keys in a tunnel's `options` that rules are about: a number, or the word `flow`.
+pub const KEYS_OF_TUNNELS: &[&str] = &["key", "in_key", "out_key"];
 
 /// The columns besides, if a port's `other_config` changes in one of those keys.
 pub const COMPANIONS_OF_KEYS: &[&str] = &["vlan_mode", "bond_mode", "lacp", "other_config", "interfaces"];
@@ -131,6 +129,42 @@ pub fn of_bridge(bridge: BridgeSettings) -> Vec<Conflict> {
         }],
         _ => Vec::new(),
     }
+}
+
+/// What does not work together in an interface of this type.
+pub fn of_interface(kind: &str, options: &BTreeMap<String, String>) -> Vec<Conflict> {
+    // The identifier has so many bits on the wire (RFC 7348, RFC 8926, RFC 2890).
+    let most = match kind {
+        "vxlan" | "geneve" => 0xff_ffff,
+        "gre" | "ip6gre" => 0xffff_ffff,
+        _ => return Vec::new(),
+    };
+    let keys = KEYS_OF_TUNNELS.iter().filter_map(|key| Some((key, options.get(*key)?)));
+    let unusable = keys.filter(|(_, value)| *value != "flow" && number(value).is_none_or(|number| number > most));
+    let conflict = |(key, value): (&&str, &String)| Conflict {
+        column: "options",
+        because: &["type"],
+        effect: Effect::Ignored,
+        problem: format!(
+            "options:{key} {value:?} of type {kind} is no number from 0 to {most}, so it is ignored by Open vSwitch, which \
+             takes what it can read of it, or 0"
+        ),
+        expected: "the identifier of the network as a number, or flow",
+    };
+    unusable.map(conflict).collect()
+}
+
+/// A number as strtoull(3) reads it with base 0, if it reads all of it.
+fn number(text: &str) -> Option<u64> {
+    let text = text.trim_ascii_start();
+    let text = text.strip_prefix('+').unwrap_or(text);
+    let (digits, base) = match text.strip_prefix('0') {
+        Some(rest) if rest.starts_with(['x', 'X']) => (&rest[1..], 16),
+        Some(rest) if !rest.is_empty() => (rest, 8),
+        _ => (text, 10),
+    };
+    // Rust would take another sign.
+    u64::from_str_radix(digits, base).ok().filter(|_| digits.bytes().all(|digit| digit.is_ascii_hexdigit()))
 }
 
 fn of_vlans(port: &PortSettings, found: &mut Vec<Conflict>) {
@@ -436,6 +470,27 @@ mod tests {
         judged(&bond("balance-tcp", "active", &falls_back), &[("other_config", Effect::Ignored)]);
         let unknown = PortSettings { members: None, ..bond("active-backup", "", &primary("e3")) };
         judged(&unknown, &[]);
+    }
+
+    #[test]
+    fn the_key_of_a_tunnel_is_a_number_of_its_protocol_or_flow() {
+        let found = |kind, key: &str, value: &str| -> Vec<Effect> {
+            of_interface(kind, &[(key.to_owned(), value.to_owned())].into()).iter().map(|found| found.effect).collect()
+        };
+        let (none, ignored) = (Vec::new(), vec![Effect::Ignored]);
+        for value in ["0", "7", "+7", " 7", "16777215", "0x10", "0XfF", "010", "flow"] {
+            assert_eq!(found("vxlan", "key", value), none, "{value}");
+        }
+        for value in ["", "zz", "7x", "0x", "0x+1", "08", "-1", "7 ", "16777216", "1e3", "99999999999999999999"] {
+            assert_eq!(found("vxlan", "key", value), ignored, "{value}");
+        }
+        assert_eq!(found("geneve", "out_key", "x"), ignored);
+        assert_eq!(found("gre", "in_key", "16777216"), none);
+        // Of other types the key is another thing, or none.
+        for kind in ["", "internal", "patch", "gtpu"] {
+            assert_eq!(found(kind, "key", "zz"), none, "{kind}");
+        }
+        assert_eq!(found("vxlan", "remote_ip", "zz"), none);
     }
 
     #[test]

@@ -210,6 +210,33 @@ fn a_primary_that_is_no_member_and_a_second_spanning_tree_are_refused() {
 }
 
 #[test]
+fn a_key_of_a_tunnel_that_would_be_read_as_another_is_refused() {
+    let switch = switch_with_bridge();
+    let tunnel = |key: Value| {
+        let options = json!({"type": "vxlan", "options:remote_ip": "127.0.0.9", "options:key": key});
+        json!({"bridge": "br0", "port": "vx", "options": options})
+    };
+    for key in [json!("zz"), json!("7x"), json!(16_777_216), json!(-1)] {
+        refused(&switch, "port-add", tunnel(key), &["\"options\"", "interface vx", "options:key", "flow"]);
+    }
+    switch.ok("port-add", tunnel(json!(1e3)));
+    refused(&switch, "set", set("Interface", "vx", json!({"options:in_key": "x"})), &["\"values\"", "options:in_key"]);
+    switch.ok("set", set("Interface", "vx", json!({"options:key": "flow", "options:dst_port": 4790})));
+    assert_eq!(findings(&switch), []);
+    switch.vsctl(&["set", "interface", "vx", "options:key=net7"]);
+    assert_eq!(findings(&switch)[0].0, "settings-ignored");
+}
+
+#[test]
+fn vlan_ensure_puts_a_port_right_whatever_settings_are_left_on_it() {
+    let switch = switch_with_bridge();
+    switch.ok("vlan-ensure", json!({"master": "br0", "vlan": 5}));
+    switch.vsctl(&["set", "port", "vlbr5p", "vlan_mode=dot1q-tunnel", "cvlans=7"]);
+    noted(switch.plugin("vlan-ensure", json!({"master": "br0", "vlan": 5, "report": true})), &["vlbr5p", "cvlans 7"]);
+    assert_eq!(vlans(&switch, "vlbr5p"), (json!(5), Value::Null, Value::Null));
+}
+
+#[test]
 fn a_setting_that_does_nothing_yet_is_taken_with_a_note() {
     let switch = switch_with_bridge();
     switch.ok("port-add", json!({"bridge": "br0", "port": "e1"}));

@@ -33,6 +33,12 @@ pub(super) fn check(examination: &Examination, findings: &mut Findings) {
             for conflict in rules::of_port(settings) {
                 add(findings, about.port(&port.name), &format!("port {}", port.name), &conflict);
             }
+            for interface in &port.interfaces {
+                let about = about.port(&port.name).interface(&interface.name);
+                for conflict in rules::of_interface(&interface.r#type, &interface.options) {
+                    add(findings, about, &format!("interface {}", interface.name), &conflict);
+                }
+            }
         }
     }
 }
