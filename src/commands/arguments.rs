@@ -443,8 +443,9 @@ fn pairs<'de, D: Deserializer<'de>>(deserializer: D, shape: &str) -> Result<Vec<
         Value::Number(number) => match plain(&number) {
             Some(text) => Ok((key, text)),
             None => {
+                let shown = secrets::shown(&key, &Value::Number(number));
                 let problem = format_args!(
-                    "the value of {key:?} is {number}, which has more digits than a number of JSON keeps; expected a \
+                    "the value of {key:?} is {shown}, which has more digits than a number of JSON keeps; expected a \
                      string of them"
                 );
                 Err(de::Error::custom(problem))
