@@ -128,6 +128,8 @@ pub struct Entry {
     pub answer_schema: fn() -> Schema,
     /// Whether the command can be called without any argument.
     pub needs_no_arguments: fn() -> bool,
+    /// The names of the arguments, besides those of every command.
+    pub known: fn() -> Vec<&'static str>,
     execute: for<'a> fn(Arguments, bool, &'a mut Session) -> Running<'a>,
 }
 
@@ -143,6 +145,7 @@ impl Entry {
             arguments_schema: || schema_for!(C),
             answer_schema: || schema_for!(C::Answer),
             needs_no_arguments: || arguments::decode(&Arguments::new()).is_ok_and(|command: C| command.check().is_ok()),
+            known: C::known,
             execute: |arguments, strict, session| Box::pin(execute::<C>(arguments, strict, session)),
         }
     }
@@ -236,4 +239,21 @@ impl<C: Command> Body for Answered<'_, C> {
 
 fn as_json(answer: impl Serialize) -> Result<Value, Error> {
     serde_json::to_value(answer).map_err(|error| Error::Internal(format!("the answer can't be written: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_argument_that_is_published_is_known_and_no_other() {
+        for entry in REGISTRY {
+            let schema = (entry.arguments_schema)().to_value();
+            let published = schema["properties"].as_object().into_iter().flat_map(Map::keys);
+            let published: BTreeSet<&str> = published.map(String::as_str).collect();
+            assert_eq!((entry.known)().into_iter().collect::<BTreeSet<_>>(), published, "{}", entry.name);
+        }
+    }
 }

@@ -64,7 +64,8 @@ ignore one, like `vlan` with `vlan_mode` `trunk`, are refused.";
     type Answer = ();
 
     fn known() -> Vec<&'static str> {
-        [arguments::fields_of::<Target>(), arguments::fields_of::<PortSettings>()].concat()
+        let (target, settings) = (arguments::fields_of::<Target>(), arguments::fields_of::<PortSettings>());
+        [target, settings, arguments::fields_of::<DeviceSettings>()].concat()
     }
 
     fn mark(&self) -> String {

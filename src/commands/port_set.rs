@@ -62,7 +62,8 @@ Each of these is noted. Settings of which Open vSwitch would ignore one are refu
     type Answer = ();
 
     fn known() -> Vec<&'static str> {
-        [arguments::fields_of::<Target>(), arguments::fields_of::<PortSettings>()].concat()
+        let (target, settings) = (arguments::fields_of::<Target>(), arguments::fields_of::<PortSettings>());
+        [target, settings, arguments::fields_of::<DeviceSettings>()].concat()
     }
 
     fn check(&self) -> Result<(), Error> {

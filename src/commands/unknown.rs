@@ -80,6 +80,7 @@ const SYNONYMS: &[(&[&str], &[&str])] = &[
     ),
     (&["bond_mode", "balance"], &["mode", "bond_mode"]),
     (&["lacp", "lacp_mode", "lacp_active"], &["lacp"]),
+    (&["address", "addresses", "ip", "ips", "cidr", "ip_address", "ipv4", "ipv6"], &["addresses"]),
     (&["lacp_time", "lacp_rate"], &["lacp_time"]),
     (&["lacp_fallback_ab"], &["lacp_fallback"]),
     (&["bond_primary", "primary_slave", "primary_member", "active_slave"], &["primary"]),
