@@ -138,6 +138,12 @@ pub const NUMBERS: &[(&str, i32)] = &[
     ("unfinished", 1304),
 ];
 
+/// A noun with its indefinite article.
+pub(crate) fn with_article(noun: &str) -> String {
+    let article = if noun.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
+    format!("{article} {noun}")
+}
+
 struct Field<'a>(&'a str);
 
 impl fmt::Display for Field<'_> {

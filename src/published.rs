@@ -116,6 +116,9 @@ fn method(entry: &Entry, name: &str) -> Value {
         .map(|(name, schema)| {
             let mut schema = schema.clone();
             let about = schema.as_object_mut().and_then(|members| members.remove("description"));
+            if name == STRICT {
+                schema["default"] = json!(true);
+            }
             let mut param = json!({"name": name, "required": required.iter().any(|r| r == name)});
             // What a type refers to is defined in the arguments' own schema, which is taken apart here.
             if let (Some(defined), Some(schema)) = (arguments.get("$defs"), schema.as_object_mut()) {
@@ -172,13 +175,22 @@ pub(crate) const COMMON: &[(&str, bool, &str)] = &[
         VERIFY,
         true,
         "Look at the interfaces that the change touches once ovs-vswitchd has applied it, and take it back if one does \
-         not work. What an interface asked for and did not get, an MTU for instance, is a note; with `strict` the change \
-         is taken back for that as well.",
+         not work. What an interface asked for and did not get, an MTU for instance, is a note; with the value \
+         `\"strict\"` the change is taken back for that as well.",
+    ),
+    (
+        STRICT,
+        false,
+        "Refuse arguments that the command does not take. Otherwise they are ignored, and a note names them with what was \
+         probably meant. Over JSON-RPC true is the default.",
     ),
 ];
 
 /// The one common argument that also takes a word.
 const VERIFY: &str = "verify";
+
+/// The argument whose default is another over JSON-RPC, where no caller of the original has to be obeyed.
+const STRICT: &str = "strict";
 
 fn database() -> Value {
     let tables = tables::RELIED_ON.iter().map(|(table, columns)| ((*table).to_owned(), json!(columns)));
@@ -368,8 +380,11 @@ Each command takes one JSON object and answers one JSON value. The host agent ca
 JSON, an empty line, `:::`; the exit status is 0, or 1 for an error, whose text is then the JSON value. The JSON Schemas of all of this are
 in `schemas/`, and `ovs-plugin schema [NAME]` prints them.
 
-Keys match without regard to case, of repeated keys the last counts, unknown keys are ignored, and `null` counts as
-absent. Numbers may also come as strings of digits, and option values as numbers or booleans.
+Keys match without regard to case, of repeated keys the last counts, and `null` counts as absent. Numbers may also come as
+strings of digits, and option values as numbers or booleans; a whole number is stored as one, however JSON has it (`2.5e8`).
+A key that the command does not take is ignored, as the original did, but not silently: a note on stderr and in the report
+names it with the argument that was probably meant (`tag` → `vlan`), also for words of ovs-vsctl, Ansible, netplan and
+nmstate. `\"strict\": true` refuses it.
 
 At a shell each argument is also a flag: its name with `-` for `_`, so `vlan_mode` is `--vlan-mode`.
 
@@ -440,12 +455,12 @@ which the tables below name.
 
 | code | meaning | in the database |
 |---|---|---|
-| `bad-argument` | an argument is missing or unusable; the text names it, its value and what is expected | nothing changed |
+| `bad-argument` | an argument is missing or unusable, or does not work together with other settings; the text names it, its value and what is expected | nothing changed |
 | `bad-setting` | an environment variable is unusable | nothing changed |
 | `unknown-command` | there is no such command | nothing changed |
 | `not-found` | a bridge, port, row or device that is needed is not there | nothing changed |
 | `exists` | a name is taken | nothing changed |
-| `conflict` | the change would break what others rely on | nothing changed |
+| `conflict` | the change would break what others rely on, or settings would not work together | nothing changed |
 | `not-connected` | no connection to the database within the deadline | nothing changed |
 | `not-committed` | connected, but the database did not answer in time to get as far as a change | nothing changed |
 | `refused-by-database` | the server refused the transaction | nothing changed |

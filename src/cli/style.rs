@@ -2,7 +2,7 @@
 
 use anstyle::{AnsiColor, Style};
 
-use crate::terminal::is_harmful;
+use crate::terminal;
 
 /// What the eye is to find first: names of bridges, headings.
 pub(super) const STRONG: Style = Style::new().bold();
@@ -22,7 +22,28 @@ pub(super) fn paint(style: Style, text: impl std::fmt::Display) -> String {
     format!("{style}{text}{style:#}")
 }
 
-/// Text from the database, fit for a terminal: a name there may hold any character, those that move the cursor too.
+/// Text from the database, fit for a terminal: a name there may hold any character, those that move the cursor too. Line
+/// ends are between the sentences of ovs-vswitchd's longer errors.
 pub(super) fn printable(text: &str) -> String {
-    text.chars().map(|c| if is_harmful(c) { '\u{fffd}' } else { c }).collect()
+    let lines = text.split(['\n', '\r']).filter(|line| !line.trim().is_empty());
+    lines.map(terminal::line).collect::<Vec<_>>().join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::printable;
+
+    #[test]
+    fn nothing_moves_the_cursor_and_line_ends_part_sentences() {
+        for (text, expected) in [
+            ("br0", "br0"),
+            ("", ""),
+            (" two  blanks ", " two  blanks "),
+            ("vx: no remote_ip\n", "vx: no remote_ip"),
+            ("vx: no remote_ip\r\n\nvx: no key", "vx: no remote_ip; vx: no key"),
+            ("\u{1b}[2Jx\u{9b}\u{7}", "\u{fffd}[2Jx\u{fffd}\u{fffd}"),
+        ] {
+            assert_eq!(printable(text), expected, "{text:?}");
+        }
+    }
 }

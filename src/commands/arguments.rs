@@ -2,8 +2,8 @@
 //! expected.
 //!
 //! Callers of the original plugin rely on how its decoder reads JSON: keys match without regard to case, of repeated
-//! keys the last counts, unknown keys are ignored and `null` counts as absent. Numbers may also come as strings of
-//! digits.
+//! keys the last counts, unknown keys are ignored (but told, see `unknown.rs`) and `null` counts as absent. Numbers may
+//! also come as strings of digits.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -12,7 +12,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde::de::value::StrDeserializer;
 use serde::de::{self, DeserializeOwned, DeserializeSeed, Deserializer, MapAccess, Visitor};
-use serde_json::{Map, Value};
+use serde_json::{Map, Number as JsonNumber, Value};
 
 use crate::error::Error;
 use crate::links::Address;
@@ -87,6 +87,59 @@ where
     Ok((decode(&arguments).map_err(custom)?, decode(&arguments).map_err(custom)?, decode(&arguments).map_err(custom)?))
 }
 
+/// The names of a struct's fields, as serde knows them. Nothing is decoded, so this costs next to nothing.
+pub fn fields_of<T: DeserializeOwned>() -> &'static [&'static str] {
+    let mut fields: &'static [&'static str] = &[];
+    // It ends with the error, which carries nothing; the names have been told by then.
+    match T::deserialize(Asked(&mut fields)) {
+        Ok(_) | Err(Told) => fields,
+    }
+}
+
+/// Is told a struct's fields, and nothing else.
+struct Asked<'f>(&'f mut &'static [&'static str]);
+
+/// Ends a decoding that has told what it was to tell.
+#[derive(Debug)]
+struct Told;
+
+impl fmt::Display for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the names are told")
+    }
+}
+
+impl std::error::Error for Told {}
+
+impl de::Error for Told {
+    fn custom<T: fmt::Display>(_: T) -> Self {
+        Told
+    }
+}
+
+impl<'de> Deserializer<'de> for Asked<'_> {
+    type Error = Told;
+
+    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Told> {
+        Err(Told)
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        fields: &'static [&'static str],
+        _: V,
+    ) -> Result<V::Value, Told> {
+        *self.0 = fields;
+        Err(Told)
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
+        newtype_struct seq tuple tuple_struct map enum identifier ignored_any
+    }
+}
+
 /// Takes a flag that every command has out of the arguments.
 pub fn take_flag(arguments: &mut Arguments, name: &'static str, default: bool) -> Result<bool, Error> {
     match arguments.remove(name) {
@@ -122,7 +175,57 @@ impl<'de> MapAccess<'de> for Fields<'de> {
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Refusal> {
         let (name, value) = self.current.take().ok_or_else(|| de::Error::custom("a value without its name"))?;
-        seed.deserialize(value).map_err(|error| Refusal(Error::argument(name, error.to_string())))
+        seed.deserialize(Argument(value)).map_err(|error| Refusal(Error::argument(name, error.to_string())))
+    }
+}
+
+/// The value of one argument. It is read as serde_json reads it, but for words of which only a few are possible: serde's
+/// texts about them are for programmers, and list the empty word.
+struct Argument<'a>(&'a Value);
+
+impl<'de> Deserializer<'de> for Argument<'de> {
+    type Error = serde_json::Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, serde_json::Error> {
+        self.0.deserialize_any(visitor)
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, serde_json::Error> {
+        match self.0 {
+            Value::Null => visitor.visit_none(),
+            _ => visitor.visit_some(self),
+        }
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, serde_json::Error> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        words: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, serde_json::Error> {
+        if self.0.as_str().is_some_and(|word| words.contains(&word)) {
+            return self.0.deserialize_enum(name, words, visitor);
+        }
+        let words: Vec<&str> = words.iter().copied().filter(|word| !word.is_empty()).collect();
+        let (last, first) = words.split_last().map_or(("", &[][..]), |(last, first)| (*last, first));
+        let problem = match first {
+            [] => format!("{} is not {last:?}", self.0),
+            first => format!("{} is not one of {} and {last}", self.0, first.join(", ")),
+        };
+        Err(de::Error::custom(problem))
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct seq tuple
+        tuple_struct map struct identifier ignored_any
     }
 }
 
@@ -258,6 +361,22 @@ impl DeviceName {
     }
 }
 
+/// Up to here every whole number is a double of its own; above, two whole numbers may have been written that are read as
+/// one (IEEE 754 binary64).
+const EXACT: f64 = 9_007_199_254_740_992.0;
+
+/// A number of JSON as the text that the database and ovs-vswitchd read: a whole number is written as one however JSON
+/// has it (`1000.0`, `2.5e8`), any other without an exponent. `None` if what was written can't be told.
+fn plain(number: &JsonNumber) -> Option<String> {
+    match number.as_f64() {
+        _ if number.is_i64() || number.is_u64() => Some(number.to_string()),
+        // A zero may be a negative one.
+        Some(0.0) => Some("0".to_owned()),
+        Some(real) if real.abs() < EXACT => Some(real.to_string()),
+        _ => None,
+    }
+}
+
 fn text<'de, D: Deserializer<'de>>(deserializer: D, expected: &'static str) -> Result<String, D::Error> {
     match Value::deserialize(deserializer)? {
         Value::String(text) => Ok(text),
@@ -302,7 +421,7 @@ impl<'de, const MIN: i64, const MAX: i64> Deserialize<'de> for Number<MIN, MAX> 
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let value = Value::deserialize(deserializer)?;
         let number = match &value {
-            Value::Number(number) => number.as_i64(),
+            Value::Number(number) => plain(number).and_then(|digits| digits.parse().ok()),
             Value::String(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => digits.parse().ok(),
             _ => None,
         };
@@ -321,7 +440,17 @@ fn pairs<'de, D: Deserializer<'de>>(deserializer: D, shape: &str) -> Result<Vec<
     };
     let text = |(key, value): (String, Value)| match value {
         Value::String(text) => Ok((key, text)),
-        Value::Number(number) => Ok((key, number.to_string())),
+        Value::Number(number) => match plain(&number) {
+            Some(text) => Ok((key, text)),
+            None => {
+                let shown = secrets::shown(&key, &Value::Number(number));
+                let problem = format_args!(
+                    "the value of {key:?} is {shown}, which has more digits than a number of JSON keeps; expected a \
+                     string of them"
+                );
+                Err(de::Error::custom(problem))
+            }
+        },
         Value::Bool(truth) => Ok((key, truth.to_string())),
         other => {
             let shown = secrets::shown(&key, &other);
@@ -352,7 +481,7 @@ impl<'de> Deserialize<'de> for Trunks {
             text.parse::<i64>().ok().filter(|id| digits && (0..=4095).contains(id))
         };
         let range = |element: &Value| match element {
-            Value::Number(number) => id(&number.to_string()).map(|id| id..=id),
+            Value::Number(number) => id(&plain(number)?).map(|id| id..=id),
             Value::String(text) => match text.split_once('-') {
                 Some((first, last)) => Some(id(first)?..=id(last)?).filter(|range| !range.is_empty()),
                 None => id(text).map(|id| id..=id),
@@ -464,8 +593,17 @@ mod tests {
         vlan: Option<Vlan>,
         #[serde(default)]
         options: Options,
+        mode: Option<Word>,
         #[serde(default)]
         lacp: bool,
+    }
+
+    #[derive(Debug, Deserialize, PartialEq)]
+    #[serde(rename_all = "lowercase")]
+    enum Word {
+        #[serde(alias = "")]
+        One,
+        Two,
     }
 
     fn read(text: &str) -> Result<Example, String> {
@@ -479,6 +617,7 @@ mod tests {
             name: OptionalName(None),
             vlan: Some(Number(7)),
             options: Options(vec![("a:b".into(), "c".into())]),
+            mode: None,
             lacp: false,
         };
         for text in [
@@ -491,10 +630,58 @@ mod tests {
     }
 
     #[test]
+    fn a_word_of_a_few_is_read_where_the_empty_one_means_something_too() {
+        for (word, expected) in [("one", Word::One), ("", Word::One), ("two", Word::Two)] {
+            let example = read(&format!("{{\"bridge\":\"b\",\"mode\":\"{word}\"}}")).unwrap();
+            assert_eq!(example.mode, Some(expected), "{word:?}");
+        }
+    }
+
+    #[test]
     fn option_values_may_be_numbers_and_booleans() {
         let example = read(r#"{"bridge":"b","options":{"mtu_request":1450,"stp_enable":true,"x":"y"}}"#).unwrap();
         let pairs: Vec<String> = example.options.0.iter().map(|(key, value)| format!("{key}={value}")).collect();
         assert_eq!(pairs, ["mtu_request=1450", "stp_enable=true", "x=y"]);
+    }
+
+    #[test]
+    fn a_whole_number_is_written_as_one_however_json_has_it() {
+        let written = |json: &str| {
+            let text = format!("{{\"bridge\":\"b\",\"options\":{{\"k\":{json}}}}}");
+            read(&text).map(|mut example| example.options.0.remove(0).1)
+        };
+        for (json, expected) in [
+            ("2.5e8", "250000000"),
+            ("1000.0", "1000"),
+            ("1e3", "1000"),
+            ("-1e3", "-1000"),
+            ("-0.0", "0"),
+            ("0e5", "0"),
+            ("9007199254740991.0", "9007199254740991"),
+            ("18446744073709551615", "18446744073709551615"),
+            ("-9223372036854775808", "-9223372036854775808"),
+            ("1.5", "1.5"),
+            ("1.5e-7", "0.00000015"),
+            ("-2.5e-1", "-0.25"),
+        ] {
+            assert_eq!(written(json).as_deref(), Ok(expected), "{json}");
+        }
+        // 9007199254740993.0 would be read as 9007199254740992.
+        for json in ["9007199254740993.0", "1e20", "99999999999999999999", "-1e300"] {
+            let error = written(json).expect_err(json);
+            assert!(error.contains("\"options\"") && error.contains("string"), "{json}: {error}");
+        }
+        assert_eq!(read(r#"{"bridge":"b","vlan":1e3}"#).unwrap().vlan, Some(Number(1000)));
+        assert_eq!(read(r#"{"bridge":"b","vlan":1000.0}"#).unwrap().vlan, Some(Number(1000)));
+        assert_eq!(read(r#"{"bridge":"b","vlan":-0.0}"#).unwrap().vlan, Some(Number(0)));
+        let trunks = serde_json::from_str::<Trunks>("[5.0, 1e1]").map(|Trunks(ids)| Vec::from_iter(ids));
+        assert_eq!(trunks.unwrap(), [5, 10]);
+    }
+
+    #[test]
+    fn the_fields_of_a_struct_are_known_without_decoding_one() {
+        assert_eq!(fields_of::<Example>(), ["bridge", "name", "vlan", "options", "mode", "lacp"]);
+        assert!(fields_of::<String>().is_empty());
     }
 
     #[test]
@@ -548,6 +735,9 @@ mod tests {
             (r#"{"bridge":"b","vlan":""}"#, &["\"vlan\"", "0 to 4094"]),
             (r#"{"bridge":"b","vlan":99999999999999999999}"#, &["\"vlan\"", "0 to 4094"]),
             (r#"{"bridge":"b","lacp":"yes"}"#, &["\"lacp\"", "yes", "boolean"]),
+            (r#"{"bridge":"b","mode":1}"#, &["\"mode\": 1 is not one of one and two"]),
+            (r#"{"bridge":"b","mode":"three"}"#, &["\"mode\": \"three\" is not one of one and two"]),
+            (r#"{"bridge":"b","mode":{"one":null}}"#, &["is not one of one and two"]),
             (r#"{"bridge":"b","options":[]}"#, &["\"options\"", "[]", "column"]),
             (r#"{"bridge":"b","options":{"a":{}}}"#, &["\"options\"", "\"a\"", "{}", "string"]),
             ("[]", &["JSON object"]),

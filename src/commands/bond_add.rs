@@ -87,7 +87,7 @@ impl Command for BondAdd {
         (r#"{"bridge": "backplane", "port": "bond0", "links": ["eth0", "eth1"], "lacp": true}"#, "null");
     const ERRORS: &'static [(&'static str, &'static str)] = &[
         ("bad-argument", "argument \"links\": a bond needs more than one link, got 1"),
-        ("bad-argument", "argument \"mode\": balance-tcp needs LACP, …"),
+        ("bad-argument", "argument \"mode\": port bond0: bond_mode balance-tcp needs LACP, which is off: …"),
         ("not-found", "no bridge named backplane"),
         (
             "exists",
@@ -139,7 +139,6 @@ impl Command for BondAdd {
         let links: Vec<&str> = self.links.iter().map(|Name(link)| link.as_str()).collect();
         let (port, _) = unit.add_port_over(&bridge, &self.port.0, None, &links).await?;
         self.apply(unit, &port).await?;
-        self.require_lacp(unit, &port)?;
         for link in links {
             unit.ensure_up(link).await?;
         }
@@ -150,6 +149,9 @@ impl Command for BondAdd {
 impl BondAdd {
     async fn apply(&self, unit: &mut Unit<'_>, port: &RowKey) -> Result<(), Error> {
         unit.set(port, "bond_mode", self.mode.name());
+        for (column, argument) in [("bond_mode", "mode"), ("lacp", "lacp")] {
+            unit.asked_by(port, column, argument);
+        }
         if self.lacp {
             unit.set(port, "lacp", "active");
         }
@@ -173,18 +175,6 @@ impl BondAdd {
             unit.put(port, "other_config", "bond-primary", primary);
         }
         unit.apply_options(port, &self.options.0, "options").await
-    }
-
-    /// Without LACP, ovs-vswitchd drops everything that comes in on a bond of mode balance-tcp (ofproto/bond.c).
-    fn require_lacp(&self, unit: &mut Unit<'_>, port: &RowKey) -> Result<(), Error> {
-        let mode = unit.value(port, "bond_mode");
-        let lacp = unit.value(port, "lacp");
-        if mode.as_str() == Some("balance-tcp") && !matches!(lacp.as_str(), Some("active" | "passive")) {
-            let problem = "balance-tcp needs LACP, or ovs-vswitchd drops everything that comes in on the bond; \
-                           expected \"lacp\": true with it, or another mode";
-            return Err(Error::argument("mode", problem));
-        }
-        Ok(())
     }
 
     /// A bond that exists is refused as any name that is taken; it is worth saying if it is the very same.

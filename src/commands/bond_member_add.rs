@@ -6,7 +6,7 @@ use serde::Deserialize;
 use super::Command;
 use super::arguments::{DeviceName, Name, OptionalName};
 use crate::error::Error;
-use crate::vswitch::Unit;
+use crate::vswitch::{Query, Unit, options, tables};
 
 /// Arguments of `bond-member-add`.
 #[derive(Deserialize, JsonSchema)]
@@ -40,6 +40,9 @@ impl Command for BondMemberAdd {
     }
 
     async fn run(&self, unit: &mut Unit<'_>) -> Result<(), Error> {
+        // Whether a second interface makes a bond that works is a matter of these.
+        let wanted = options::wanted(tables::PORT, ["interfaces"]);
+        unit.fetch([Query::port(&self.port.0).with(&wanted)]).await?;
         let port = unit.require_port(&self.port.0, self.bridge.0.as_deref()).await?;
         if unit.is_local_port(&port) {
             let name = &self.port.0;

@@ -58,6 +58,10 @@ impl Command for BridgeAdd {
     ];
     type Answer = ();
 
+    fn known() -> Vec<&'static str> {
+        [arguments::fields_of::<Target>(), arguments::fields_of::<DeviceSettings>()].concat()
+    }
+
     fn mark(&self) -> String {
         "bridge".into()
     }

@@ -33,7 +33,7 @@ ovs-vswitchd not asked.";
         r#"{"errors": 1, "warnings": 0, "notes": 0, "findings": [{"code": "patch-no-peer", "severity": "error", "bridge": "br0", "port": "p0", "interface": "p0", "message": "the peer p1 of patch port p0 is not there, or is no patch port", "meaning": "The other end of the patch port does not exist, or is no patch port. Frames sent to it are lost.", "advice": "Add the other end, or remove the port with `ovs-plugin port-del`."}]}"#,
     );
     const ERRORS: &'static [(&'static str, &'static str)] =
-        &[("bad-argument", "argument \"severity\": unknown variant `bad`, expected one of `error`, `warning`, `note`")];
+        &[("bad-argument", "argument \"severity\": \"bad\" is not one of error, warning and note")];
     type Answer = Diagnosis;
 
     async fn run(&self, unit: &mut Unit<'_>) -> Result<Diagnosis, Error> {

@@ -21,6 +21,7 @@ mod port_settings;
 mod set;
 mod show;
 mod stats;
+mod unknown;
 mod version;
 mod vlan_del;
 mod vlan_ensure;
@@ -38,6 +39,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::error::Error;
+use crate::vswitch::changes::Report;
 use crate::vswitch::run::{self, Body, Mode, Working};
 use crate::vswitch::{Session, Unit, secrets};
 use arguments::Arguments;
@@ -95,6 +97,11 @@ trait Command: DeserializeOwned + JsonSchema + Send + Sync + 'static {
         Self::NAME.to_owned()
     }
 
+    /// The arguments that it takes, besides those of every command.
+    fn known() -> Vec<&'static str> {
+        arguments::fields_of::<Self>().to_vec()
+    }
+
     /// Reads what exists and asks the unit of work for changes. May be called again after a lost race.
     fn run(&self, unit: &mut Unit<'_>) -> impl Future<Output = Result<Self::Answer, Error>> + Send;
 }
@@ -121,7 +128,9 @@ pub struct Entry {
     pub answer_schema: fn() -> Schema,
     /// Whether the command can be called without any argument.
     pub needs_no_arguments: fn() -> bool,
-    execute: for<'a> fn(Arguments, &'a mut Session) -> Running<'a>,
+    /// The names of the arguments, besides those of every command.
+    pub known: fn() -> Vec<&'static str>,
+    execute: for<'a> fn(Arguments, bool, &'a mut Session) -> Running<'a>,
 }
 
 impl Entry {
@@ -136,13 +145,21 @@ impl Entry {
             arguments_schema: || schema_for!(C),
             answer_schema: || schema_for!(C::Answer),
             needs_no_arguments: || arguments::decode(&Arguments::new()).is_ok_and(|command: C| command.check().is_ok()),
-            execute: |arguments, session| Box::pin(execute::<C>(arguments, session)),
+            known: C::known,
+            execute: |arguments, strict, session| Box::pin(execute::<C>(arguments, strict, session)),
         }
     }
 
-    /// Runs the command with arguments as JSON text.
+    /// Runs the command with arguments as JSON text. Arguments that it does not take are noted, unless `strict` says
+    /// otherwise.
     pub async fn execute(&self, arguments: &str, session: &mut Session) -> Result<Value, Error> {
-        (self.execute)(arguments::parse(arguments)?, session).await
+        (self.execute)(arguments::parse(arguments)?, false, session).await
+    }
+
+    /// The same for callers who never knew the original: arguments that it does not take are refused, unless `strict`
+    /// says otherwise.
+    pub async fn execute_strictly(&self, arguments: &str, session: &mut Session) -> Result<Value, Error> {
+        (self.execute)(arguments::parse(arguments)?, true, session).await
     }
 }
 
@@ -159,15 +176,37 @@ pub fn read(json: &str) -> Result<Map<String, Value>, Error> {
 /// The longest text that a transaction leaves in the database's log.
 const COMMENT_MAX: usize = 1024;
 
-async fn execute<C: Command>(mut arguments: Arguments, session: &mut Session) -> Result<Value, Error> {
+async fn execute<C: Command>(mut arguments: Arguments, strict: bool, session: &mut Session) -> Result<Value, Error> {
+    let strict = arguments::take_flag(&mut arguments, "strict", strict)?;
     let mode = Mode {
         dry_run: arguments::take_flag(&mut arguments, "dry_run", false)?,
         report: arguments::take_flag(&mut arguments, "report", false)?,
         verify: arguments::take_verify(&mut arguments)?,
     };
+    let unknown = unknown::of(C::NAME, &arguments, &C::known());
+    if strict {
+        unknown::refuse(&unknown)?;
+    }
+    let notes: Vec<String> = unknown.iter().map(unknown::Unknown::note).collect();
+    // At once, so that it is told as well when the command fails: it may be why.
+    for note in &notes {
+        tracing::warn!("{note}");
+    }
     let command: C = arguments::decode(&arguments)?;
     command.check()?;
-    perform(C::NAME, arguments, &command.mark(), mode, &Answered(&command), session).await
+    let report = perform(C::NAME, arguments, &command.mark(), mode, &Answered(&command), session).await?;
+    answer(report, notes, mode)
+}
+
+/// A report with what was noted before anything was done, or the bare result.
+fn answer(mut report: Report, notes: Vec<String>, mode: Mode) -> Result<Value, Error> {
+    match mode {
+        Mode { report: false, dry_run: false, .. } => Ok(report.result),
+        _ => {
+            report.notes.splice(..0, notes);
+            as_json(report)
+        }
+    }
 }
 
 /// The part of the way that is the same for all commands, whatever their types.
@@ -178,7 +217,7 @@ async fn perform(
     mode: Mode,
     body: &dyn Body,
     session: &mut Session,
-) -> Result<Value, Error> {
+) -> Result<Report, Error> {
     let mut arguments = Value::Object(arguments);
     secrets::hide_in_json(&mut arguments);
     let mut comment = format!("ovs-plugin {name} {arguments}");
@@ -186,11 +225,7 @@ async fn perform(
         comment.truncate(comment.floor_char_boundary(COMMENT_MAX));
         comment.push('…');
     }
-    let report = run::run(session, &comment, mark, mode, body).await?;
-    match mode {
-        Mode { report: false, dry_run: false, .. } => Ok(report.result),
-        _ => as_json(report),
-    }
+    run::run(session, &comment, mark, mode, body).await
 }
 
 /// A command whose answer is JSON, whatever its type.
@@ -204,4 +239,21 @@ impl<C: Command> Body for Answered<'_, C> {
 
 fn as_json(answer: impl Serialize) -> Result<Value, Error> {
     serde_json::to_value(answer).map_err(|error| Error::Internal(format!("the answer can't be written: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_argument_that_is_published_is_known_and_no_other() {
+        for entry in REGISTRY {
+            let schema = (entry.arguments_schema)().to_value();
+            let published = schema["properties"].as_object().into_iter().flat_map(Map::keys);
+            let published: BTreeSet<&str> = published.map(String::as_str).collect();
+            assert_eq!((entry.known)().into_iter().collect::<BTreeSet<_>>(), published, "{}", entry.name);
+        }
+    }
 }

@@ -43,11 +43,18 @@ impl Command for PortAdd {
 A port whose name has the form `cont<ID>-<IDX>` or `contm<ID>-<IDX>` is the host agent's: it makes the device just \
 before it asks for the port, and uses ids again. A port of such a name that exists already was left by a container \
 that is gone, so it is taken over: removed from wherever it is and made anew as asked, in the same transaction. Every \
-other name that is taken is refused.";
+other name that is taken is refused.\n\n\
+A port with a VLAN, trunks and no `vlan_mode` becomes `native-untagged`, with a note. Settings of which Open vSwitch would \
+ignore one, like `vlan` with `vlan_mode` `trunk`, are refused.";
     const EXAMPLE: (&'static str, &'static str) = (r#"{"bridge": "backplane", "port": "eth0", "vlan": 100}"#, "null");
     const ERRORS: &'static [(&'static str, &'static str)] = &[
         ("not-found", "no bridge named backplane"),
         ("exists", "cannot create a port named eth0 because a port named eth0 already exists on bridge br1"),
+        (
+            "bad-argument",
+            "argument \"vlan\": port eth0: tag 7 is ignored by Open vSwitch with vlan_mode trunk; expected vlan_mode \
+             native-untagged or native-tagged for a native VLAN beside the trunks, access for this VLAN alone, or no tag",
+        ),
         (
             "interface",
             "interface eth0 does not work: could not open network device eth0 (No such device) (there is no network \
@@ -55,6 +62,11 @@ other name that is taken is refused.";
         ),
     ];
     type Answer = ();
+
+    fn known() -> Vec<&'static str> {
+        let (target, settings) = (arguments::fields_of::<Target>(), arguments::fields_of::<PortSettings>());
+        [target, settings, arguments::fields_of::<DeviceSettings>()].concat()
+    }
 
     fn mark(&self) -> String {
         "port".into()
@@ -75,6 +87,7 @@ other name that is taken is refused.";
         if stale.is_some_and(|stale| stale.bridge == bridge.row) {
             unit.reopen(interface.clone());
         }
+        unit.asked_by(&port, "tag", "vlan");
         self.settings.apply(unit, &port, std::slice::from_ref(&interface)).await?;
 
         // Only interfaces of these types are network devices of their own name; tunnels and patch ports are not.

@@ -43,7 +43,10 @@ impl Command for PortSet {
 What is not named stays as it is: maps gain or change the given keys, everything else that is given is replaced. \
 `vlan` 0, an empty `trunks` and `mtu` 0 take the setting away. Of a bond, interface settings apply to all members. \
 `up` and `addresses` are for ports that are network devices of their own: the local port of a bridge, which has its name, \
-and internal ports.";
+and internal ports.\n\n\
+A port that has both a VLAN and trunks afterwards, and no `vlan_mode`, becomes `native-untagged`. `vlan` 0 takes the modes \
+`native-untagged` and `native-tagged` away as well; an empty `trunks` leaves the mode, so the port then carries all VLANs. \
+Each of these is noted. Settings of which Open vSwitch would ignore one are refused.";
     const EXAMPLE: (&'static str, &'static str) =
         (r#"{"port": "eth0", "vlan": 0, "trunks": [100, "200-210"], "mtu": 9000}"#, "null");
     const ERRORS: &'static [(&'static str, &'static str)] = &[
@@ -57,6 +60,11 @@ and internal ports.";
         ),
     ];
     type Answer = ();
+
+    fn known() -> Vec<&'static str> {
+        let (target, settings) = (arguments::fields_of::<Target>(), arguments::fields_of::<PortSettings>());
+        [target, settings, arguments::fields_of::<DeviceSettings>()].concat()
+    }
 
     fn check(&self) -> Result<(), Error> {
         if self.settings.is_empty() && self.device.is_empty() {
@@ -78,6 +86,7 @@ and internal ports.";
         let interfaces = unit.references(&port, "interfaces", tables::INTERFACE).await?;
         if self.settings.vlan.is_some() {
             unit.set(&port, "tag", self.settings.tag());
+            unit.asked_by(&port, "tag", "vlan");
         }
         self.settings.apply(unit, &port, &interfaces).await?;
         self.device.apply_to_port(unit, &self.target.port.0, is_local, &interfaces)

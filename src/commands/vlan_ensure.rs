@@ -57,6 +57,10 @@ impl Command for VlanEnsure {
     ];
     type Answer = String;
 
+    fn known() -> Vec<&'static str> {
+        [arguments::fields_of::<Target>(), arguments::fields_of::<DeviceSettings>()].concat()
+    }
+
     fn mark(&self) -> String {
         Network::Vlan(self.target.vlan.0).mark()
     }

@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use super::Command;
 use super::arguments::Vni;
-use crate::error::Error;
+use crate::error::{Error, with_article};
 use crate::vswitch::{LinkChange, Unit, vtep};
 
 /// Arguments of `vtep-del`.
@@ -32,7 +32,10 @@ impl Command for VtepDel {
         };
         if link.vxlan.is_none() {
             let kind = link.kind.as_deref().unwrap_or("plain");
-            return Err(Error::Conflict(format!("{name} is a {kind} device and not a vxlan one; it stays")));
+            return Err(Error::Conflict(format!(
+                "{name} is {} device and not a vxlan one; it stays",
+                with_article(kind)
+            )));
         }
         unit.change_link(LinkChange::Delete(name));
         Ok(())

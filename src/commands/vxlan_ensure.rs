@@ -49,6 +49,10 @@ impl Command for VxlanEnsure {
     ];
     type Answer = String;
 
+    fn known() -> Vec<&'static str> {
+        [arguments::fields_of::<Target>(), arguments::fields_of::<DeviceSettings>()].concat()
+    }
+
     fn mark(&self) -> String {
         Network::Vxlan(self.target.vxlan.0).mark()
     }

@@ -82,7 +82,7 @@ impl Calls {
             let place = deadline.limit(self.places.acquire()).await;
             // The semaphore is never closed.
             let _place = place.map_err(|expired| Error::expired_before_commit(expired, "waiting for its turn"))?;
-            entry.execute(arguments, &mut self.session(deadline.clone())).await
+            entry.execute_strictly(arguments, &mut self.session(deadline.clone())).await
         };
         tokio::pin!(work);
         let mut interrupted = self.interrupted.clone();

@@ -1,8 +1,9 @@
 //! Columns that a caller names in the `COLUMN[:KEY]=VALUE` notation of ovs-vsctl(8), typed by the server's schema, which is
 //! only asked for where it is not known what it says.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::rules;
 use super::secrets;
 use super::tables::{self, BRIDGE, INTERFACE, OPEN_VSWITCH, PORT};
 use super::unit::{RowKey, Unit, Wanted};
@@ -14,12 +15,22 @@ use crate::ovsdb::text::{self, TextError};
 /// Settings as `COLUMN[:KEY]` and `VALUE`, in the order in which they apply.
 pub type Options = Vec<(String, String)>;
 
-/// The columns that settings are of: what is not asked for need not be told, and a bridge with many ports is a large row.
-/// Where only the schema could tell, because a name is abbreviated or may not be in every schema, all of them.
+/// The columns that settings are of, and those that decide whether they work: what is not asked for need not be told, and a
+/// bridge with many ports is a large row. Where only the schema could tell, because a name is abbreviated or may not be in every schema, all of them.
 pub fn wanted<'a>(table: &str, settings: impl IntoIterator<Item = &'a str>) -> Wanted {
     let known = tables::configuration(table);
-    let column = |setting| known.iter().find(|known| **known == column(setting)).map(|column| Name::from(*column));
-    settings.into_iter().map(column).collect::<Option<_>>().map_or(Wanted::Whole, Wanted::With)
+    let mut wanted: BTreeSet<Name> = BTreeSet::new();
+    for setting in settings {
+        let Some(column) = known.iter().find(|known| **known == column(setting)) else { return Wanted::Whole };
+        let companions = match (table, setting.split_once(':')) {
+            (PORT, Some(("other_config", key))) if rules::KEYS_OF_PORTS.contains(&key) => rules::COMPANIONS_OF_KEYS,
+            (PORT, _) => rules::companions_in_port(column),
+            (BRIDGE, _) => rules::companions_in_bridge(column),
+            _ => &[],
+        };
+        wanted.extend(std::iter::once(column).chain(companions).map(|column| Name::from(*column)));
+    }
+    Wanted::With(wanted)
 }
 
 fn column(setting: &str) -> &str {
@@ -62,6 +73,24 @@ impl Unit<'_> {
         Ok(table.0.to_owned().into())
     }
 
+    /// The column of a setting that this table does not have, and the table of a bridge, port or interface that has it.
+    pub async fn column_elsewhere(
+        &mut self,
+        table: &str,
+        settings: &[(String, String)],
+    ) -> Result<Option<(String, &'static str)>, Error> {
+        let schema = self.schema().await?;
+        let has = |table: &str, column: &str| {
+            schema.tables.get(table).is_some_and(|table| table.columns.contains_key(column))
+        };
+        let columns = settings.iter().map(|(setting, _)| column(setting).to_ascii_lowercase().replace('-', "_"));
+        let found = columns.filter(|column| !has(table, column)).find_map(|column| {
+            let elsewhere = [PORT, INTERFACE, BRIDGE].into_iter().find(|other| has(other, &column))?;
+            Some((column, elsewhere))
+        });
+        Ok(found)
+    }
+
     /// Applies settings to a row. `argument` is the name of the command's argument that they came in.
     pub async fn apply_options(
         &mut self,
@@ -86,12 +115,24 @@ impl Unit<'_> {
             }
         };
         for (key, value) in options {
-            let assignment = text::assignment(table_name, table, &format!("{key}={value}"))
-                .map_err(|error| Error::argument(argument, secrets::refusal_of_setting(key, value, &error)))?;
+            let assignment = match text::assignment(table_name, table, &format!("{key}={value}")) {
+                Ok(assignment) => assignment,
+                Err(error) => {
+                    let mut problem = secrets::refusal_of_setting(key, value, &error);
+                    if matches!(error, TextError::UnknownColumn { .. })
+                        && let Some((column, table)) =
+                            self.column_elsewhere(table_name, &[(key.clone(), value.clone())]).await?
+                    {
+                        problem.push_str(&format!("; {column} is a column of table {table}"));
+                    }
+                    return Err(Error::argument(argument, problem));
+                }
+            };
             if table.columns.get(assignment.column).is_some_and(|column| !column.mutable) {
                 return Err(refuse(TextError::read_only(table_name, assignment.column)));
             }
             let column = assignment.column.to_owned();
+            self.asked_by(row, column.clone(), argument);
             match assignment.key {
                 None => self.set(row, column, assignment.value),
                 Some(map_key) => {

@@ -3,7 +3,7 @@
 use super::bridge::Bridge;
 use super::tables::{BRIDGE, INTERFACE, MIRROR, PORT};
 use super::unit::{LinkChange, Query, RowKey, Unit, Wanted};
-use crate::error::Error;
+use crate::error::{Error, with_article};
 use crate::ovsdb::value::{UuidRef, Value};
 
 /// A port that exists on some bridge.
@@ -246,7 +246,8 @@ impl Unit<'_> {
     /// Bridges, ports and interfaces share one name space; says who is in the way of a new `what`.
     pub async fn require_free(&mut self, name: &str, what: &str) -> Result<(), Error> {
         self.fetch([Query::bridge(name), Query::port(name), Query::interface(name)]).await?;
-        let because = |who: String| Err(Error::Exists(format!("cannot create a {what} named {name} because {who}")));
+        let what = with_article(what);
+        let because = |who: String| Err(Error::Exists(format!("cannot create {what} named {name} because {who}")));
         if self.bridge(name).await?.is_some() {
             return because(format!("a bridge named {name} already exists"));
         }

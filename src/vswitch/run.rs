@@ -87,7 +87,11 @@ async fn attempts(
     let mut collisions = 0;
     for attempt in 0..ATTEMPTS {
         let mut unit = Unit::new(session, comment.to_owned(), mark, mode.dry_run || attempt > 0);
-        let mut worked = body.run(&mut unit).await;
+        let mut worked = match body.run(&mut unit).await {
+            // Whatever a command writes passes here, before anything is sent or told.
+            Ok(result) => unit.refuse_conflicts().await.map(|()| result),
+            Err(error) => Err(error),
+        };
         if worked.is_ok()
             && mode.verify != Verify::No
             && let Err(error) = unit.check_datapath_types().await

@@ -23,6 +23,30 @@ pub const FLOW_SAMPLE_COLLECTOR_SET: &str = "Flow_Sample_Collector_Set";
 /// The key in `external_ids` that marks what this program made; the value tells as what.
 pub const MARK: &str = "ovs-plugin";
 
+/// Whether the rows of a table have `external_ids`, so that a mark can be left there. The root row is nobody's work.
+pub(super) fn takes_mark(table: &str) -> bool {
+    const WITH_EXTERNAL_IDS: &[&str] = &[
+        BRIDGE,
+        PORT,
+        INTERFACE,
+        MIRROR,
+        CONTROLLER,
+        MANAGER,
+        FLOW_SAMPLE_COLLECTOR_SET,
+        "Flow_Table",
+        "QoS",
+        "Queue",
+        "NetFlow",
+        "sFlow",
+        "IPFIX",
+        "SSL",
+        "Datapath",
+        "CT_Zone",
+        "CT_Timeout_Policy",
+    ];
+    WITH_EXTERNAL_IDS.contains(&table)
+}
+
 /// The columns that are read of every row of a table, or `None` for all there are.
 ///
 /// Never `Bridge.ports` or `Open_vSwitch.bridges`, which grow with the switch. Only columns that common schemas have:
@@ -122,7 +146,7 @@ pub const RELIED_ON: &[(&str, &[&str])] = &[
 ];
 
 /// The columns by which people configure a row, as far as the schema has them. ovs-vswitchd writes none.
-pub(super) fn configuration(table: &str) -> &'static [&'static str] {
+pub(crate) fn configuration(table: &str) -> &'static [&'static str] {
     match table {
         OPEN_VSWITCH => {
             &["bridges", "manager_options", "ssl", "system_type", "system_version", "other_config", "external_ids"]
@@ -216,4 +240,20 @@ pub(super) fn is_reported(column: &str) -> bool {
         "status",
     ];
     REPORTED.contains(&column)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ovsdb::schema::DatabaseSchema;
+
+    #[test]
+    fn every_table_that_can_hold_a_mark_is_known_but_for_the_root() {
+        let text = include_str!("../../tests/data/vswitch-8.3.1.ovsschema");
+        let schema: DatabaseSchema = serde_json::from_str(text).unwrap();
+        for (name, table) in &schema.tables {
+            let expected = table.columns.contains_key("external_ids") && name != OPEN_VSWITCH;
+            assert_eq!(takes_mark(name), expected, "{name}");
+        }
+    }
 }

@@ -38,6 +38,8 @@ pub(super) struct Row {
     /// Whether a decision rested on the row being there.
     pub(super) seen: bool,
     pub(super) changes: BTreeMap<Name, Change>,
+    /// The arguments of the caller that columns were set by, where that is known.
+    pub(super) arguments: BTreeMap<Name, &'static str>,
     pub(super) fate: Fate,
     /// Whether the row is in [`Unit::touched`].
     pub(super) touched: bool,
@@ -707,14 +709,14 @@ impl<'s> Unit<'s> {
 
     // ---- changing ----
 
-    /// Inserts a row. Bridges, ports and interfaces are marked as made by this program.
+    /// Inserts a row. It is marked as made by this program, if its table has a place for that.
     pub fn insert(&mut self, table: &'static str, columns: impl IntoIterator<Item = (&'static str, Value)>) -> RowKey {
         self.inserted += 1;
         let key = RowKey { table: table.into(), id: UuidRef::New(NamedUuid(format!("row{}", self.inserted).into())) };
         let changes = columns.into_iter().map(|(column, value)| (column.into(), Change::Replace(value))).collect();
         self.rows.insert(key.clone(), Row { changes, fate: Fate::Inserted, ..Row::default() });
         self.touch(&key);
-        if matches!(table, BRIDGE | PORT | INTERFACE) {
+        if tables::takes_mark(table) {
             let mark = self.mark.clone();
             self.put(&key, "external_ids", MARK, mark);
         }
@@ -869,5 +871,32 @@ impl<'s> Unit<'s> {
     /// that it missed has come.
     pub fn nudge(&mut self, interface: RowKey) {
         self.nudged.push(interface);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::deadline::Deadline;
+
+    #[test]
+    fn every_inserted_row_that_can_hold_a_mark_has_it() {
+        let settings = crate::settings::Settings::from_env().unwrap();
+        let (deadline, _stop) = Deadline::after(settings.timeout);
+        let mut session = Session::new(settings, deadline);
+        let mut unit = Unit::new(&mut session, String::new(), "here", false);
+        let mark = |unit: &Unit<'_>, row: &RowKey| unit.peek(row, "external_ids")?.get_str(MARK).map(str::to_owned);
+        for table in [BRIDGE, PORT, INTERFACE, "Mirror", "QoS", "Queue", "Controller", "Manager", "sFlow", "SSL"] {
+            let row = unit.insert(table, []);
+            assert_eq!(mark(&unit, &row).as_deref(), Some("here"), "{table}");
+        }
+        unit.mark_as("there".into());
+        let theirs = unit.insert("Queue", [("external_ids", Value::string_map([("a", "b")]))]);
+        assert_eq!(mark(&unit, &theirs).as_deref(), Some("there"));
+        assert_eq!(unit.peek(&theirs, "external_ids").unwrap().get_str("a"), Some("b"));
+        for table in [OPEN_VSWITCH, "AutoAttach"] {
+            let row = unit.insert(table, []);
+            assert_eq!(mark(&unit, &row), None, "{table}");
+        }
     }
 }

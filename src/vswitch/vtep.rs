@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 
 use super::unit::{LinkChange, Unit};
-use crate::error::Error;
+use crate::error::{Error, with_article};
 use crate::links::{Link, Vxlan};
 
 /// What is asked of the kernel; over an ordinary device it makes 1450 of it, to leave room for the outer headers.
@@ -64,7 +64,10 @@ impl Unit<'_> {
         };
         let Some(vxlan) = &link.vxlan else {
             let kind = link.kind.as_deref().unwrap_or("plain");
-            return Err(Error::Conflict(format!("{name} exists, but is a {kind} device and not a vxlan one")));
+            return Err(Error::Conflict(format!(
+                "{name} exists, but is {} device and not a vxlan one",
+                with_article(kind)
+            )));
         };
         if vxlan.vni != vni {
             return Err(Error::Conflict(format!("{name} exists, but with VNI {} instead of {vni}", vxlan.vni)));

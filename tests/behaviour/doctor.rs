@@ -492,3 +492,33 @@ fn a_controller_that_is_away_is_found() {
     switch.vsctl(&["set-controller", "br0", "tcp:127.0.0.1:9"]);
     assert_eq!(only(&switch, "controller-away")["bridge"], "br0");
 }
+
+#[test]
+fn settings_that_exclude_each_other_are_found_with_what_would_work() {
+    let switch = Switch::builder().veth("e1", "f1").veth("e2", "f2").start();
+    switch.ok("bridge-add", json!({"bridge": "br0"}));
+    switch.ok("port-add", json!({"bridge": "br0", "port": "e1", "vlan": 1}));
+    for (settings, advice) in [
+        (&["trunks=10"][..], "native-untagged"),
+        (&["vlan_mode=trunk"], "native-untagged"),
+        (&["cvlans=7"], "dot1q-tunnel"),
+    ] {
+        let undo = ["trunks=[]", "vlan_mode=[]", "cvlans=[]"];
+        switch.vsctl(&[&["set", "port", "e1"], settings].concat());
+        let finding = only(&switch, "settings-ignored");
+        assert_eq!((&finding["bridge"], &finding["port"]), (&json!("br0"), &json!("e1")), "{finding}");
+        assert!(finding["message"].as_str().unwrap().contains("ignored by Open vSwitch"), "{finding}");
+        assert!(finding["advice"].as_str().unwrap().contains(advice), "{finding}");
+        switch.vsctl(&[&["set", "port", "e1"], &undo[..]].concat());
+        healthy(&switch);
+    }
+    switch.vsctl(&["set", "bridge", "br0", "stp_enable=true", "rstp_enable=true"]);
+    assert_eq!(among(&switch, "settings-ignored")["bridge"], "br0");
+    switch.vsctl(&["set", "bridge", "br0", "stp_enable=false", "rstp_enable=false"]);
+
+    switch.ok("bond-add", json!({"bridge": "br0", "port": "bond0", "links": ["e2", "f2"]}));
+    switch.vsctl(&["set", "port", "bond0", "bond_mode=balance-tcp"]);
+    let finding = among(&switch, "settings-broken");
+    assert_eq!((&finding["port"], &finding["severity"]), (&json!("bond0"), &json!("error")));
+    assert!(finding["advice"].as_str().unwrap().contains("lacp active"), "{finding}");
+}

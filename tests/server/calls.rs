@@ -81,6 +81,29 @@ fn every_command_is_a_method_and_is_discovered() {
 }
 
 #[test]
+fn an_argument_that_is_unknown_is_refused_unless_strict_is_false() {
+    let server = Server::new();
+    server.ok("bridge-add", json!({"bridge": "br0"}));
+    let before = server.switch.dump();
+    let call = json!({"master": "br0", "vlan": 5, "bridge": "five"});
+    for strict in [Value::Null, json!(true)] {
+        let mut call = call.clone();
+        call["strict"] = strict;
+        let error = server.failed("vlan-ensure", call);
+        assert_eq!((&error["code"], &error["data"]["field"]), (&json!(-32602), &json!("bridge")), "{error:#}");
+        let words = "is no argument of vlan-ensure; did you mean \"master\"?";
+        assert!(error["message"].as_str().unwrap().contains(words), "{error:#}");
+    }
+    assert_eq!(server.switch.dump(), before);
+    let mut call = call;
+    call["strict"] = json!(false);
+    call["report"] = json!(true);
+    let report = server.ok("vlan-ensure", call);
+    assert_eq!(report["result"], "vlbr5");
+    assert!(report["notes"][0].as_str().unwrap().contains("did you mean \"master\"?"), "{report:#}");
+}
+
+#[test]
 fn errors_tell_a_code_a_kind_the_field_and_whether_anything_was_committed() {
     let server = Server::new();
     server.ok("bridge-add", json!({"bridge": "br0"}));

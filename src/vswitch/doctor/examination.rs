@@ -1,6 +1,6 @@
 //! What the checks look at, and how it is read.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use super::kernel::Kernel;
@@ -13,6 +13,7 @@ use crate::ovsdb::transaction::Transaction;
 use crate::ovsdb::value::Value;
 use crate::vswitch::daemon;
 use crate::vswitch::picture::{BridgePicture, InterfacePicture, Picture, PortPicture, Tables};
+use crate::vswitch::rules::PortSettings;
 use crate::vswitch::tables::OPEN_VSWITCH;
 use crate::vswitch::unit::{Unit, unreadable};
 
@@ -24,6 +25,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub struct Examination {
     /// The database's picture of it.
     pub picture: Picture,
+    /// The settings of the ports that rules are about, by the ports' names.
+    pub port_settings: BTreeMap<String, PortSettings>,
     /// Whether the database has its one row.
     pub has_root: bool,
     /// The datapath types that ovs-vswitchd knows; none if it has never told.
@@ -120,8 +123,10 @@ impl Unit<'_> {
             None => None,
         };
         let [iface_types, _] = self.known_types().await?;
+        let port_settings = self.all_port_settings(&schema, &tables).await?;
         let root = tables.root;
         Ok(Examination {
+            port_settings,
             has_root: root.is_some(),
             datapath_types: root.map(|root| root.datapath_types).unwrap_or_default(),
             iface_types,

@@ -18,6 +18,7 @@ mod mtu;
 mod names;
 mod patches;
 mod schema;
+mod settings;
 mod vlans;
 mod vswitchd;
 mod vxlans;
@@ -158,6 +159,7 @@ const CHECKS: &[Check] = &[
     loops::check,
     addresses::check,
     controllers::check,
+    settings::check,
 ];
 
 /// Every code there is.
@@ -194,6 +196,8 @@ pub static CODES: &[&Code] = &[
     &loops::RISK,
     &addresses::ON_PORT,
     &controllers::AWAY,
+    &settings::LOST,
+    &settings::IGNORED,
 ];
 
 /// Makes all checks.

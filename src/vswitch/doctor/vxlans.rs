@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::examination::Place;
 use super::{About, Code, Examination, Findings, Severity};
+use crate::error::with_article;
 use crate::vswitch::derived::Network;
 use crate::vswitch::picture::BridgePicture;
 use crate::vswitch::vtep;
@@ -108,7 +109,7 @@ fn device(examination: &Examination, place: &Place<'_>, findings: &mut Findings)
     match &link.vxlan {
         None => {
             let kind = link.kind.as_deref().unwrap_or("plain");
-            findings.add(&WRONG, place.about(), format!("{name} is a {kind} device and not a vxlan one"));
+            findings.add(&WRONG, place.about(), format!("{name} is {} device and not a vxlan one", with_article(kind)));
             return;
         }
         Some(vxlan) if vxlan.vni != vni => {
