@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::datapath::DATAPATH_ID;
+use super::health;
 use super::secrets;
 use super::session::{RECONNECT_PAUSE, Session};
 use super::tables::{BRIDGE, DATABASE, INTERFACE, OPEN_VSWITCH};
@@ -39,7 +40,7 @@ impl Committed {
     /// Whether an interface that existed worked just before.
     pub(super) fn worked(&self, interface: &Uuid) -> bool {
         let ofport = self.before.get(interface).and_then(|before| before.get("ofport"));
-        ofport.and_then(Value::as_integer).is_some_and(|port| port >= 0)
+        health::is_set_up(ofport.and_then(Value::as_integer))
     }
 }
 
