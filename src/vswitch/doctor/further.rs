@@ -30,28 +30,30 @@ pub struct Further {
     pub(super) unused_queues: BTreeSet<String>,
 }
 
+/// A mirror. A column that the schema lacks is none, and what it might have said is not held against the mirror.
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct MirrorRow {
     _uuid: Uuid,
     /// Its name, which may be that of others, too.
     pub(super) name: String,
     /// Whether it selects every frame.
-    pub(super) select_all: bool,
-    select_src_port: Set<Uuid>,
-    select_dst_port: Set<Uuid>,
-    output_port: Optional<Uuid>,
-    output_vlan: Optional<i64>,
+    select_all: Option<bool>,
+    select_src_port: Option<Set<Uuid>>,
+    select_dst_port: Option<Set<Uuid>>,
+    output_port: Option<Optional<Uuid>>,
+    output_vlan: Option<Optional<i64>>,
 }
 
 impl MirrorRow {
     /// Whether it selects frames: all of them, or those of some port. `select_vlan` only takes away from these.
     pub(super) fn has_source(&self) -> bool {
-        self.select_all || !self.select_src_port.0.is_empty() || !self.select_dst_port.0.is_empty()
+        let mut ports = [&self.select_src_port, &self.select_dst_port].into_iter();
+        self.select_all.unwrap_or(true) || ports.any(|ports| ports.as_ref().is_none_or(|ports| !ports.0.is_empty()))
     }
 
     /// Whether it sends what it selects anywhere.
     pub(super) fn has_output(&self) -> bool {
-        self.output_port.0.is_some() || self.output_vlan.0.is_some()
+        self.output_port.is_none_or(|port| port.0.is_some()) || self.output_vlan.is_none_or(|vlan| vlan.0.is_some())
     }
 }
 
