@@ -116,9 +116,8 @@ fn cause(
     let kernel = examination.kernel.as_ref();
     let device = causes::device_name(&interface.name);
     let others = || {
-        let of_type = |other: &Place<'_>| {
-            other.interface.r#type == interface.r#type && health::is_set_up(other.interface.ofport)
-        };
+        let of_type =
+            |other: &Place<'_>| other.interface.r#type == interface.r#type && health::is_set_up(other.interface.ofport);
         examination.places().filter(of_type).map(|other| other.interface).filter(|other| other.name != interface.name)
     };
     causes::cause(&Facts {

@@ -45,7 +45,8 @@ pub(super) const NO_ADDRESS: Code = Code {
     severity: Severity::Error,
     meaning: "The device that the VXLAN device of a network runs over has no IPv4 address, so its packets have no source \
               that other nodes could answer to. Nothing comes back from them.",
-    advice: "Give the device an address: `ip address add ADDRESS/PREFIX dev NAME`.",
+    advice: "Give the device an address: `addresses` of `port-set` if a bridge makes it, else `ip address add \
+             ADDRESS/PREFIX dev NAME`.",
 };
 
 pub(super) const UNUSED: Code = Code {
