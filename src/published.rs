@@ -421,6 +421,9 @@ What is looked at: the database, in one request; `ovs-vswitchd`, on its control 
 their addresses. Nothing is changed. With a database over TCP the switch is on another machine, and only the database is
 looked at. A code is told once for its cause: the ports of a bridge without a datapath, for instance, are not listed.
 
+[ovs.show](commands.md#ovsshow) has the findings that the database alone tells as `problems` of what they are about, and
+draws them: errors in red, warnings in yellow.
+
 | code | severity | meaning | what to do |
 |---|---|---|---|
 ";

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use super::style::{ERROR, FAINT, GOOD, STRONG, WARNING, paint, printable};
 use super::tree::ranges;
+use crate::vswitch::health;
 
 /// A report as programs get it. What is not drawn is not read.
 #[derive(Deserialize)]
@@ -210,7 +211,7 @@ fn text(value: &Value) -> String {
 fn interface(interface: &Interface) -> String {
     let mut words = vec![format!("interface {}", paint(STRONG, printable(&interface.name)))];
     words.extend((!matches!(interface.r#type.as_str(), "" | "system")).then(|| printable(&interface.r#type)));
-    let works = interface.ofport.is_some_and(|number| number >= 0);
+    let works = health::is_set_up(interface.ofport);
     words.extend(interface.ofport.filter(|_| works).map(|number| paint(FAINT, format!("#{number}"))));
     // A device that is set down has no link to speak of.
     let state = match &interface.admin_state {

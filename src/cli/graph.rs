@@ -41,8 +41,15 @@ impl Graph {
         let mut bridges: BTreeMap<&str, usize> = BTreeMap::new();
         for bridge in &picture.bridges {
             let label = format!("{}\n{}", bridge.name, bridge.datapath_type);
-            let node = graph.node(label, Shape::Bridge, problems::of_bridge(bridge).is_some());
+            let node = graph.node(label, Shape::Bridge, problems::has_error(&bridge.problems));
             bridges.insert(&bridge.name, node);
+        }
+        // The bridges that devices are ports of, for what runs over them.
+        let mut owners: BTreeMap<&str, usize> = BTreeMap::new();
+        for bridge in &picture.bridges {
+            let Some(&node) = bridges.get(bridge.name.as_str()) else { continue };
+            let interfaces = bridge.ports.iter().flat_map(|port| &port.interfaces);
+            owners.extend(interfaces.map(|interface| (interface.name.as_str(), node)));
         }
         let mut joined = BTreeSet::new();
         for bridge in &picture.bridges {
@@ -53,7 +60,7 @@ impl Graph {
                 let label = format!("VLAN {}", parent.vlan);
                 graph.edges.push(Edge { ends: [parent_node, node], label, part: true });
             }
-            graph.ports(bridge, node, &bridges, &mut joined);
+            graph.ports(bridge, node, &bridges, &owners, &mut joined);
         }
         graph
     }
@@ -68,12 +75,12 @@ impl Graph {
         bridge: &'p BridgePicture,
         node: usize,
         bridges: &BTreeMap<&str, usize>,
+        owners: &BTreeMap<&str, usize>,
         joined: &mut BTreeSet<[&'p str; 2]>,
     ) {
         for port in bridge.ports.iter().filter(|port| port.name != bridge.name) {
             let vlan = port.tag.map(|tag| format!("VLAN {tag}")).unwrap_or_default();
-            let wrong = problems::of_port(port).is_some()
-                || port.interfaces.iter().any(|interface| problems::of_interface(interface).is_some());
+            let wrong = problems::port_has_error(port);
             let patch = port.interfaces.first().and_then(|only| Some((only, only.patch.as_ref()?)));
             // The two ends of a patch are one line between bridges; it is drawn from the end that comes first.
             if let Some((interface, patch)) = patch
@@ -103,6 +110,15 @@ impl Graph {
                 let remote = self.node(remote.clone(), Shape::Remote, false);
                 let label = tunnel.vni.as_ref().map(|vni| format!("VNI {vni}")).unwrap_or_default();
                 self.edges.push(Edge { ends: [port_node, remote], label, part: false });
+            }
+            for device in port.interfaces.iter().filter_map(|interface| interface.over.as_deref()) {
+                // Mostly it is the device of a bridge; else one of its ports, or none of the switch.
+                let (below, label) = match (bridges.get(device), owners.get(device)) {
+                    (Some(bridge), _) => (*bridge, "over".to_owned()),
+                    (None, Some(owner)) => (*owner, format!("over {device}")),
+                    (None, None) => (self.node(device.to_owned(), Shape::Remote, false), "over".to_owned()),
+                };
+                self.edges.push(Edge { ends: [port_node, below], label, part: false });
             }
         }
     }

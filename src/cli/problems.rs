@@ -1,48 +1,27 @@
-//! What stands out in a picture: the problems that it shows by itself. `ovs.doctor` knows more.
+//! The problems of a picture, which the doctor has found, as they are drawn: errors in red, warnings in yellow.
 
-use crate::vswitch::picture::{BridgePicture, InterfacePicture, PortPicture};
+use super::style::{ERROR, WARNING, paint, printable};
+use crate::vswitch::doctor::Severity;
+use crate::vswitch::picture::{PortPicture, Problem};
 
-/// What does not work about an interface.
-pub(super) fn of_interface(interface: &InterfacePicture) -> Option<String> {
-    if let Some(error) = &interface.error {
-        return Some(error.clone());
-    }
-    match interface.ofport {
-        None => return Some("ovs-vswitchd has not set it up".into()),
-        Some(..0) => return Some("ovs-vswitchd could not set it up".into()),
-        Some(_) => {}
-    }
-    match &interface.patch {
-        Some(patch) if patch.bridge.is_none() => Some(format!("its peer {} is not there", patch.peer)),
-        _ => None,
-    }
+/// The problems as words of a line. Notes are left to the doctor.
+pub(super) fn words(problems: &[Problem]) -> impl Iterator<Item = String> + use<'_> {
+    problems.iter().filter_map(|problem| {
+        let (style, sign) = match problem.severity {
+            Severity::Error => (ERROR, '✗'),
+            Severity::Warning => (WARNING, '!'),
+            Severity::Note => return None,
+        };
+        Some(paint(style, format!("{sign} {}", printable(&problem.message))))
+    })
 }
 
-/// What may not be as it should about an interface. A local port is down until somebody sets it up.
-pub(super) fn warning_of_interface(interface: &InterfacePicture) -> Option<&'static str> {
-    let down = |state: &Option<String>| state.as_deref() == Some("down");
-    match interface.r#type.as_str() {
-        "system" if down(&interface.admin_state) => Some("set down"),
-        "system" if down(&interface.link_state) => Some("no link"),
-        _ => None,
-    }
+/// Whether something does not work.
+pub(super) fn has_error(problems: &[Problem]) -> bool {
+    problems.iter().any(|problem| problem.severity == Severity::Error)
 }
 
-/// What does not work about a port as a whole.
-pub(super) fn of_port(port: &PortPicture) -> Option<String> {
-    let bond = port.bond.as_ref()?;
-    let works = |interface: &InterfacePicture| {
-        of_interface(interface).is_none() && interface.link_state.as_deref() != Some("down")
-    };
-    if !port.interfaces.iter().any(works) {
-        return Some("no member works".into());
-    }
-    let partner = port.interfaces.iter().any(|interface| interface.lacp_current == Some(true));
-    (bond.lacp != "off" && !partner).then(|| "no LACP partner".into())
-}
-
-/// What does not work about a bridge as a whole.
-pub(super) fn of_bridge(bridge: &BridgePicture) -> Option<String> {
-    let away: Vec<&str> = bridge.controllers.iter().filter(|c| !c.connected).map(|c| c.target.as_str()).collect();
-    (!away.is_empty()).then(|| format!("not connected to {}", away.join(", ")))
+/// Whether a port or one of its interfaces does not work.
+pub(super) fn port_has_error(port: &PortPicture) -> bool {
+    has_error(&port.problems) || port.interfaces.iter().any(|interface| has_error(&interface.problems))
 }

@@ -1,30 +1,23 @@
-//! `ovs-plugin show` on a terminal: the switch as a tree, problems in red and behind a cross.
+//! `ovs-plugin show` on a terminal: the switch as a tree, errors in red and behind a cross, warnings in yellow.
 
 use std::fmt::Write;
 
 use super::problems;
-use super::style::{ERROR, FAINT, GOOD, STRONG, VLAN, WARNING, paint, printable};
+use super::style::{ERROR, FAINT, GOOD, STRONG, VLAN, paint, printable};
 use crate::vswitch::picture::{BridgePicture, InterfacePicture, NetworkKind, Picture, PortPicture};
 
 /// Draws the tree.
 pub(super) fn draw(picture: &Picture) -> String {
     let mut page = String::new();
     let version = picture.ovs_version.as_deref().map(|version| format!(" {}", printable(version))).unwrap_or_default();
-    let mut words = vec![paint(STRONG, format!("Open vSwitch{version}"))];
-    if picture.cur_cfg < picture.next_cfg {
-        let behind = format!("✗ ovs-vswitchd is at configuration {} of {}", picture.cur_cfg, picture.next_cfg);
-        words.push(paint(ERROR, behind));
-    } else {
-        words.push(paint(FAINT, format!("configuration {}", picture.cur_cfg)));
-    }
-    for manager in &picture.managers {
-        let text = format!("manager {}", printable(&manager.target));
-        words.push(if manager.connected {
-            paint(FAINT, text)
-        } else {
-            paint(WARNING, format!("! {text}, not connected"))
-        });
-    }
+    let configuration = match picture.cur_cfg < picture.next_cfg {
+        true => format!("configuration {} of {}", picture.cur_cfg, picture.next_cfg),
+        false => format!("configuration {}", picture.cur_cfg),
+    };
+    let mut words = vec![paint(STRONG, format!("Open vSwitch{version}")), paint(FAINT, configuration)];
+    let managers = picture.managers.iter().map(|manager| format!("manager {}", printable(&manager.target)));
+    words.extend(managers.map(|manager| paint(FAINT, manager)));
+    words.extend(problems::words(&picture.problems));
     line(&mut page, "", &words);
     for row in &picture.unreadable {
         line(&mut page, "", &[paint(ERROR, format!("✗ a row can't be read: {}", printable(row)))]);
@@ -69,17 +62,21 @@ fn bridge_words(bridge: &BridgePicture) -> Vec<String> {
             match (network.kind, &network.master) {
                 (NetworkKind::Vlan, Some(master)) => format!("VLAN {} of {}", network.id, printable(master)),
                 (NetworkKind::Vlan, None) => format!("VLAN {}", network.id),
-                (NetworkKind::Vxlan, _) => format!("VXLAN {}", network.id),
+                (NetworkKind::Vxlan, _) => match over(bridge) {
+                    Some(device) => format!("VXLAN {} over {}", network.id, printable(device)),
+                    None => format!("VXLAN {}", network.id),
+                },
             },
         ));
     }
     words.extend(bridge.mark.as_ref().map(|_| paint(FAINT, "(ovs-plugin)")));
-    words.extend(problems::of_bridge(bridge).map(cross));
+    words.extend(problems::words(&bridge.problems));
     words
 }
 
-fn cross(problem: String) -> String {
-    paint(ERROR, format!("✗ {}", printable(&problem)))
+/// The device that a bridge's VXLAN device runs over.
+fn over(bridge: &BridgePicture) -> Option<&str> {
+    bridge.ports.iter().flat_map(|port| &port.interfaces).find_map(|interface| interface.over.as_deref())
 }
 
 fn port(page: &mut String, here: &str, below: &str, port: &PortPicture) {
@@ -97,7 +94,7 @@ fn port(page: &mut String, here: &str, below: &str, port: &PortPicture) {
     if let Some(tree) = &port.spanning_tree {
         words.push(paint(FAINT, printable(&format!("{} {}", tree.role, tree.state))));
     }
-    words.extend(problems::of_port(port).map(cross));
+    words.extend(problems::words(&port.problems));
     // Mostly there is one, of the port's name, and no need for a line of its own.
     match port.interfaces.as_slice() {
         [only] if only.name == port.name => {
@@ -127,19 +124,20 @@ fn interface_words(interface: &InterfacePicture) -> Vec<String> {
         let on = patch.bridge.as_ref().map(|bridge| format!(" on {bridge}")).unwrap_or_default();
         words.push(printable(&format!("→ {}{on}", patch.peer)));
     }
-    if let Some(number) = interface.ofport.filter(|number| *number >= 0) {
+    // What the database tells of one that does not work may be from before.
+    let works = !problems::has_error(&interface.problems);
+    if let Some(number) = interface.ofport.filter(|number| *number >= 0 && works) {
         words.push(paint(FAINT, format!("#{number}")));
     }
-    if let Some(warning) = problems::warning_of_interface(interface) {
-        words.push(paint(WARNING, format!("! {warning}")));
-    } else if let Some(state) = interface.link_state.as_ref().filter(|_| interface.patch.is_none()) {
-        words.push(paint(if state == "up" { GOOD } else { FAINT }, printable(state)));
+    if let Some(state) = interface.link_state.as_ref().filter(|_| interface.patch.is_none() && works) {
+        let is_well = state == "up" && interface.problems.is_empty();
+        words.push(paint(if is_well { GOOD } else { FAINT }, printable(state)));
     }
     words.extend(interface.mtu.map(|mtu| paint(FAINT, format!("MTU {mtu}"))));
     if interface.patch.is_none() {
         words.extend(interface.mac.as_ref().map(|mac| paint(FAINT, printable(mac))));
     }
-    words.extend(problems::of_interface(interface).map(cross));
+    words.extend(problems::words(&interface.problems));
     words
 }
 

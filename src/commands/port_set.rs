@@ -28,6 +28,9 @@ struct Target {
     /// The bridge that the port must be on, if it matters.
     #[serde(default)]
     bridge: OptionalName,
+    /// Whether ovs-vswitchd shall open the port's network device again, because another one was made under its name.
+    #[serde(default)]
+    reopen: bool,
 }
 
 impl<'de> Deserialize<'de> for PortSet {
@@ -46,13 +49,17 @@ What is not named stays as it is: maps gain or change the given keys, everything
 and internal ports.\n\n\
 A port that has both a VLAN and trunks afterwards, and no `vlan_mode`, becomes `native-untagged`. `vlan` 0 takes the modes \
 `native-untagged` and `native-tagged` away as well; an empty `trunks` leaves the mode, so the port then carries all VLANs. \
-Each of these is noted. Settings of which Open vSwitch would ignore one are refused.";
+Each of these is noted. Settings of which Open vSwitch would ignore one are refused.\n\n\
+On the userspace datapath (netdev) a port is dead after its network device was deleted and made again, as ovs-vswitchd still \
+has the old one open. [doctor](#ovsdoctor) finds that (`device-replaced`), and `reopen` mends it: ovs-vswitchd closes the \
+device and opens the one that has its name now. Traffic of the port stops for that moment. It keeps its OpenFlow port \
+number. Of a bond, all members are opened again.";
     const EXAMPLE: (&'static str, &'static str) =
         (r#"{"port": "eth0", "vlan": 0, "trunks": [100, "200-210"], "mtu": 9000}"#, "null");
     const ERRORS: &'static [(&'static str, &'static str)] = &[
         ("not-found", "no port named eth0"),
         ("conflict", "bridge br1 does not have a port eth0 (it is on bridge backplane)"),
-        ("bad-argument", "nothing to set; expected at least one of vlan, trunks, vlan_mode, mtu, …"),
+        ("bad-argument", "nothing to set; expected at least one of reopen, vlan, trunks, vlan_mode, mtu, …"),
         (
             "bad-argument",
             "argument \"up\": port eth0 is a device that the bridge does not make; expected the local port of a bridge, or a \
@@ -67,8 +74,8 @@ Each of these is noted. Settings of which Open vSwitch would ignore one are refu
     }
 
     fn check(&self) -> Result<(), Error> {
-        if self.settings.is_empty() && self.device.is_empty() {
-            let expected = "vlan, trunks, vlan_mode, mtu, external_ids, other_config, options, up, addresses";
+        if self.settings.is_empty() && self.device.is_empty() && !self.target.reopen {
+            let expected = "reopen, vlan, trunks, vlan_mode, mtu, external_ids, other_config, options, up, addresses";
             return Err(Error::argument("", format!("nothing to set; expected at least one of {expected}")));
         }
         Ok(())
@@ -89,6 +96,19 @@ Each of these is noted. Settings of which Open vSwitch would ignore one are refu
             unit.asked_by(&port, "tag", "vlan");
         }
         self.settings.apply(unit, &port, &interfaces).await?;
+        if self.target.reopen {
+            for interface in &interfaces {
+                let (name, kind) = (unit.name(interface), unit.value(interface, "type"));
+                let kind = kind.as_str().unwrap_or_default();
+                // Others are not devices, or ovs-vswitchd makes them itself, and would make them anew.
+                if !matches!(kind, "" | "system") {
+                    let problem =
+                        format!("interface {name} is of type {kind}; expected a network device of the system");
+                    return Err(Error::argument("reopen", problem));
+                }
+                unit.reopen(interface.clone());
+            }
+        }
         self.device.apply_to_port(unit, &self.target.port.0, is_local, &interfaces)
     }
 }

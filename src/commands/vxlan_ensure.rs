@@ -83,10 +83,10 @@ impl Command for VxlanEnsure {
             None => {
                 unit.add_port(&bridge, &device, None).await?;
             }
-            // The port lost its device; ovs-vswitchd is to take the new one.
+            // The port lost its device. ovs-vswitchd may have that one open still, and is to take the new one.
             Some(port) if missing => {
                 for interface in unit.references(&port.row, "interfaces", tables::INTERFACE).await? {
-                    unit.nudge(interface);
+                    unit.reopen(interface);
                 }
             }
             Some(_) => {}

@@ -16,7 +16,9 @@ use prometheus_client::registry::Registry;
 
 use crate::error::Error;
 use crate::ovsdb::replica::{Phase, Tables};
+use crate::vswitch::doctor::{self, Examination, Severity};
 use crate::vswitch::hub::Hub;
+use crate::vswitch::picture;
 use crate::vswitch::stats::Statistics;
 use crate::vswitch::tables::{BRIDGE, INTERFACE, OPEN_VSWITCH, PORT};
 use crate::vswitch::{Session, Unit};
@@ -30,6 +32,11 @@ struct InterfaceLabels {
 /// Whether counters could be read, beside the counters themselves.
 const COUNTERS_READ: &str = "counters_read";
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SeverityLabel {
+    severity: &'static str,
+}
+
 /// What is read of the replica.
 #[derive(Default)]
 struct Seen {
@@ -39,24 +46,25 @@ struct Seen {
     ports: usize,
     interfaces: usize,
     failing: usize,
+    problems: Vec<(Severity, usize)>,
 }
 
 impl Seen {
     fn of(tables: &Tables) -> Self {
+        // As `show` and the doctor judge it.
+        let examination = Examination::of_database(&picture::Tables::of_replica(tables));
+        let diagnosis = doctor::examine(&examination);
         let root = tables.table(OPEN_VSWITCH).and_then(|table| table.rows().next());
         let number = |column| root.and_then(|root| root.get(column)?.as_integer()).unwrap_or_default();
         let rows = |table| tables.table(table).map_or(0, |table| table.len());
-        // No port number, or -1: ovs-vswitchd could not set it up (ovs-vswitchd.conf.db(5)).
-        let fails = |ofport: Option<i64>| ofport.is_none_or(|ofport| ofport < 0);
-        let interfaces = tables.table(INTERFACE).into_iter().flat_map(|table| table.rows());
-        let failing = interfaces.filter(|row| fails(row.get("ofport").and_then(|ofport| ofport.as_integer()))).count();
         Seen {
             requested: number("next_cfg"),
             applied: number("cur_cfg"),
             bridges: rows(BRIDGE),
             ports: rows(PORT),
             interfaces: rows(INTERFACE),
-            failing,
+            failing: examination.broken().len(),
+            problems: vec![(Severity::Error, diagnosis.errors), (Severity::Warning, diagnosis.warnings)],
         }
     }
 }
@@ -83,7 +91,18 @@ pub async fn text(hub: &Hub, session: &mut Session) -> Result<String, fmt::Error
         gauge(&mut registry, "bridges", "Bridges, VLAN bridges of ovs-vsctl not included", size(seen.bridges));
         gauge(&mut registry, "ports", "Ports of all bridges", size(seen.ports));
         gauge(&mut registry, "interfaces", "Interfaces of all ports", size(seen.interfaces));
-        gauge(&mut registry, "interfaces_failing", "Interfaces that ovs-vswitchd could not set up", size(seen.failing));
+        gauge(
+            &mut registry,
+            "interfaces_failing",
+            "Interfaces that carry nothing until something changes",
+            size(seen.failing),
+        );
+        let problems: Family<SeverityLabel, Gauge<i64, AtomicI64>> = Family::default();
+        for (severity, count) in seen.problems {
+            let severity = if severity == Severity::Error { "error" } else { "warning" };
+            problems.get_or_create(&SeverityLabel { severity }).set(size(count));
+        }
+        registry.register("problems", "What the doctor finds in the database alone, as show draws it", problems);
         let counters = counters(session).await;
         let help = "Whether the counters of interfaces could be read; if not, they are left out";
         gauge(&mut registry, &format!("interface_{COUNTERS_READ}"), help, i64::from(counters.is_ok()));

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::bridge::same_datapath;
+use super::health;
 use super::picture::Strings;
 use super::tables::{BRIDGE, INTERFACE, OPEN_VSWITCH, PORT};
 use super::unit::{Query, Unit, unreadable};
@@ -380,8 +381,7 @@ impl Unit<'_> {
         select.select(INTERFACE, of_type, &["_uuid", "name", "options", "ofport"]);
         let rows: Vec<Alike> = rows_of(self.session.read(&select).await?)?;
         let (this, others): (Vec<Alike>, Vec<Alike>) = rows.into_iter().partition(|row| row._uuid == uuid);
-        let mut others: Vec<Alike> =
-            others.into_iter().filter(|row| row.ofport.0.is_some_and(|port| port >= 0)).collect();
+        let mut others: Vec<Alike> = others.into_iter().filter(|row| health::is_set_up(row.ofport.0)).collect();
         let namesake = others.iter().find(|row| device_name(&row.name) == device_name(&status.name));
         let namesake = namesake.map(|row| row.name.clone());
         others.retain(|other| this.iter().any(|this| is_twin(&this.options, &other.options)));

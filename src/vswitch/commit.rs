@@ -4,11 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::datapath::DATAPATH_ID;
+use super::health;
 use super::secrets;
 use super::session::{RECONNECT_PAUSE, Session};
 use super::tables::{BRIDGE, DATABASE, INTERFACE, OPEN_VSWITCH};
 use super::undo::TIME_TO_TAKE_BACK;
-use super::unit::{Change, Fate, LinkChange, Query, Row, Unit, unreadable};
+use super::unit::{Change, Fate, LinkChange, Query, Row, RowKey, Unit, unreadable};
 use crate::deadline::{Deadline, Expired};
 use crate::error::Error;
 use crate::ovsdb::Reply;
@@ -39,7 +40,7 @@ impl Committed {
     /// Whether an interface that existed worked just before.
     pub(super) fn worked(&self, interface: &Uuid) -> bool {
         let ofport = self.before.get(interface).and_then(|before| before.get("ofport"));
-        ofport.and_then(Value::as_integer).is_some_and(|port| port >= 0)
+        health::is_set_up(ofport.and_then(Value::as_integer))
     }
 }
 
@@ -71,17 +72,32 @@ struct Plan {
     target: usize,
 }
 
+/// How interfaces are opened again.
+struct Reopening {
+    /// A port number that no port has.
+    number: i64,
+    /// Of those that exist, the columns of their rows that matter, as they are before.
+    before: BTreeMap<Uuid, Columns>,
+}
+
+/// Has an interface ask for a port number, or for none. If `instead_of` is given, only if it asks for that one now.
+fn ask_for_port_number(uuid: Uuid, instead_of: Option<i64>, number: Value) -> Operation {
+    let mut r#where = vec![Condition::is_row(uuid)];
+    r#where.extend(instead_of.map(|number| Condition::equal(OFPORT_REQUEST, number)));
+    Operation::Update { table: INTERFACE.into(), r#where, row: Columns::from([(OFPORT_REQUEST.into(), number)]) }
+}
+
 impl Unit<'_> {
     /// Does everything that was asked of the unit.
     pub(crate) async fn commit(&mut self) -> Result<Committed, Failure> {
         self.prepare_links()?;
         let committed = if self.writes() || !self.nudged.is_empty() {
-            let number = self.unused_port_number().await?;
-            let plan = self.plan(number);
+            let reopening = self.reopening().await?;
+            let plan = self.plan(reopening.as_ref().map(|reopening| reopening.number));
             let (committed, application) = transact(self.session, plan).await?;
             let applied = application.wait(self.session).await;
-            if let Some(number) = number {
-                self.withdraw_port_number(&committed, number, applied.is_ok()).await;
+            if let Some(reopening) = reopening {
+                self.withdraw_port_number(&committed, &reopening, applied.is_ok()).await;
             }
             applied?;
             committed
@@ -189,6 +205,12 @@ impl Unit<'_> {
         for uuid in &self.neighbours {
             before.push((*uuid, transaction.select(INTERFACE, vec![Condition::is_row(*uuid)], &["ofport"])));
         }
+        // The change of a row that is both changed and opened again comes after this, and counts.
+        for key in &self.reopened {
+            if let (Some(number), UuidRef::Row(uuid)) = (port_number, &key.id) {
+                transaction.push(ask_for_port_number(*uuid, None, Value::from(number)));
+            }
+        }
         for key in &self.touched {
             let (Some(row), UuidRef::Row(uuid)) = (self.rows.get(key), &key.id) else {
                 continue;
@@ -253,53 +275,93 @@ impl Unit<'_> {
         }
     }
 
-    /// A number that no port has, if an interface is to be opened anew.
+    /// What it takes to have interfaces opened again, if there are any to be.
     ///
     /// ovs-vswitchd goes by names: of an interface that is deleted and inserted in one transaction it keeps the device
     /// open, though that may be gone and another of its name there. It lets go of the device only where another port
     /// number is asked for (vswitchd/bridge.c, `bridge_delete_or_reconfigure_ports`).
-    async fn unused_port_number(&mut self) -> Result<Option<i64>, Error> {
+    async fn reopening(&mut self) -> Result<Option<Reopening>, Error> {
         if self.reopened.is_empty() {
             return Ok(None);
         }
         let mut select = Transaction::new();
         select.select(INTERFACE, Vec::new(), &["ofport"]);
-        let results = self.session.read(&select).await?;
-        let mut used = BTreeSet::new();
-        for result in results {
-            // An interface without a number has none to keep clear of.
-            used.extend(
-                result.into_rows().map_err(unreadable)?.iter().filter_map(|row| row.get("ofport")?.as_integer()),
-            );
+        let of_row = |key: &RowKey| match key.id {
+            UuidRef::Row(uuid) => Some(uuid),
+            UuidRef::New(_) => None,
+        };
+        let existing: Vec<Uuid> = self.reopened.iter().filter_map(of_row).collect();
+        for uuid in &existing {
+            select.select(INTERFACE, vec![Condition::is_row(*uuid)], &["ofport", OFPORT_REQUEST]);
         }
-        Ok((1..=OFPORT_MAX).rev().find(|number| !used.contains(number)))
+        let mut results = self.session.read(&select).await?.into_iter();
+        let rows = results.next().map(OperationResult::into_rows).transpose().map_err(unreadable)?;
+        let rows = rows.unwrap_or_default();
+        let used: BTreeSet<i64> = rows.iter().filter_map(|row| row.get("ofport")?.as_integer()).collect();
+        let mut before = BTreeMap::new();
+        for (uuid, result) in existing.into_iter().zip(results) {
+            let rows: Vec<Columns> = result.into_rows().map_err(unreadable)?;
+            before.extend(rows.into_iter().next().map(|row| (uuid, row)));
+        }
+        Ok((1..=OFPORT_MAX).rev().find(|number| !used.contains(number)).map(|number| Reopening { number, before }))
     }
 
     /// Once the devices are open, the ports keep their numbers and need not ask for them any more. Where ovs-vswitchd
-    /// has not come to it, the request is of no use either.
-    async fn withdraw_port_number(&mut self, committed: &Committed, number: i64, applied: bool) {
+    /// has not come to it, the request is of no use either. Ports that had a number before get that again: flows may
+    /// name it.
+    async fn withdraw_port_number(&mut self, committed: &Committed, reopening: &Reopening, applied: bool) {
         self.session.deadline = self.session.deadline.leaving(TIME_TO_TAKE_BACK);
         let mut withdrawal = Transaction::new();
+        // Ports that ask for their former number, and will have to ask for none.
+        let mut back: Vec<(Uuid, i64)> = Vec::new();
         for key in &self.reopened {
-            let UuidRef::New(name) = &key.id else { continue };
-            let Some(uuid) = committed.uuids.get(name) else { continue };
-            let asked = self.peek(key, OFPORT_REQUEST).unwrap_or_else(Value::empty);
-            withdrawal.push(Operation::Update {
-                table: key.table.clone(),
-                r#where: vec![Condition::is_row(*uuid), Condition::equal(OFPORT_REQUEST, number)],
-                row: Columns::from([(OFPORT_REQUEST.into(), asked)]),
-            });
+            let (uuid, asked) = match &key.id {
+                UuidRef::New(name) => {
+                    let Some(uuid) = committed.uuids.get(name) else { continue };
+                    (*uuid, self.peek(key, OFPORT_REQUEST).unwrap_or_else(Value::empty))
+                }
+                // What the command itself asks for stays.
+                UuidRef::Row(_) if self.rows.get(key).is_some_and(|row| row.changes.contains_key(OFPORT_REQUEST)) => {
+                    continue;
+                }
+                UuidRef::Row(uuid) => {
+                    let column = |column| reopening.before.get(uuid).and_then(|row| row.get(column).cloned());
+                    let asked = column(OFPORT_REQUEST).unwrap_or_else(Value::empty);
+                    let former = column("ofport").and_then(|port| port.as_integer()).filter(|port| *port > 0);
+                    match former.filter(|_| applied && asked.is_empty()) {
+                        Some(former) => {
+                            back.push((*uuid, former));
+                            (*uuid, former.into())
+                        }
+                        None => (*uuid, asked),
+                    }
+                }
+            };
+            withdrawal.push(ask_for_port_number(uuid, Some(reopening.number), asked));
         }
+        let mut withdrawn = self.send_withdrawal(withdrawal, applied).await;
+        if withdrawn.is_ok() && !back.is_empty() {
+            let mut withdrawal = Transaction::new();
+            for (uuid, former) in back {
+                withdrawal.push(ask_for_port_number(uuid, Some(former), Value::empty()));
+            }
+            withdrawn = self.send_withdrawal(withdrawal, applied).await;
+        }
+        if let Err(error) = withdrawn {
+            for key in self.reopened.clone() {
+                let name = self.name(&key);
+                self.note(format!("interface {name} may still ask for port number {}: {error}", reopening.number));
+            }
+        }
+    }
+
+    /// Sends a withdrawal, and waits until it is applied if ovs-vswitchd has applied what came before.
+    async fn send_withdrawal(&mut self, mut withdrawal: Transaction, applied: bool) -> Result<(), Error> {
         let target = ask_for_application(&mut withdrawal, None, &self.comment);
-        let withdrawn = match send(self.session, &withdrawal, target).await {
+        match send(self.session, &withdrawal, target).await {
             Ok((_, application)) if applied => application.wait(self.session).await,
             Ok(_) => Ok(()),
             Err(error) => Err(error.into_error()),
-        };
-        if let Err(error) = withdrawn {
-            for key in self.reopened.clone() {
-                self.note(format!("interface {} may still ask for port number {number}: {error}", self.name(&key)));
-            }
         }
     }
 

@@ -1,25 +1,91 @@
 //! Whether ovs-vswitchd is alive. What the database says of it outlives it, so it is asked itself.
 
+use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use crate::deadline::Deadline;
 use crate::ovsdb::{Connection, Remote};
 
+/// What came of asking ovs-vswitchd itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// It has answered.
+    Answers,
+    /// It has its control socket and says nothing; how.
+    Silent(String),
+    /// There is nobody to ask where its control socket is expected; why.
+    NotReached(String),
+}
+
 /// Asks ovs-vswitchd for its version on its control socket, which speaks the same JSON-RPC as a database server and is
 /// answered from the loop that does the switching. The socket's name holds the daemon's pid, which is where
-/// ovs-appctl(8) looks for it. The error tells what is wrong.
-pub async fn answers(run: &Path, deadline: &Deadline) -> Result<(), String> {
-    let file = run.join("ovs-vswitchd.pid");
-    let pid = std::fs::read_to_string(&file)
-        .map_err(|error| format!("ovs-vswitchd does not run: {}: {error}", file.display()))?;
-    let socket = Remote::Unix(run.join(format!("ovs-vswitchd.{}.ctl", pid.trim())));
-    let asked = async {
-        let connection = Connection::open(&socket).await.map_err(|error| error.to_string())?;
-        connection.call::<String>("version", [(); 0]).await.map_err(|error| error.to_string())
+/// ovs-appctl(8) looks for it.
+pub async fn ask(run: &Path, deadline: &Deadline) -> Asked {
+    let pid = match pid_of(run) {
+        Ok(pid) => pid,
+        Err(why) => return Asked::NotReached(format!("ovs-vswitchd does not run: {why}")),
     };
-    match deadline.limit(asked).await {
-        Ok(Ok(_)) => Ok(()),
-        Ok(Err(error)) => Err(format!("ovs-vswitchd does not answer on {socket}: {error}")),
-        Err(expired) => Err(format!("ovs-vswitchd does not answer on {socket}: {expired}")),
+    let socket = Remote::Unix(run.join(format!("ovs-vswitchd.{pid}.ctl")));
+    let silent = |why: String| format!("ovs-vswitchd does not answer on {socket}: {why}");
+    let connection = match deadline.limit(Connection::open(&socket)).await {
+        Ok(Ok(connection)) => connection,
+        Ok(Err(error)) => {
+            let nobody = matches!(
+                error.kind(),
+                ErrorKind::NotFound | ErrorKind::ConnectionRefused | ErrorKind::PermissionDenied
+            );
+            let why = silent(error.to_string());
+            return if nobody { Asked::NotReached(why) } else { Asked::Silent(why) };
+        }
+        Err(expired) => return Asked::Silent(silent(expired.to_string())),
+    };
+    match deadline.limit(connection.call::<String>("version", [(); 0])).await {
+        Ok(Ok(_)) => Asked::Answers,
+        Ok(Err(error)) => Asked::Silent(silent(error.to_string())),
+        Err(expired) => Asked::Silent(silent(expired.to_string())),
     }
+}
+
+/// As [`ask`], for those who need an answer. The error tells what is wrong.
+pub async fn answers(run: &Path, deadline: &Deadline) -> Result<(), String> {
+    match ask(run, deadline).await {
+        Asked::Answers => Ok(()),
+        Asked::Silent(why) | Asked::NotReached(why) => Err(why),
+    }
+}
+
+/// The name of ovs-vswitchd's process (proc(5), `/proc/PID/stat`).
+const NAME: &str = "ovs-vswitchd";
+
+/// The process of an ovs-vswitchd that could not be asked: that of its pid file, or else one in this network namespace,
+/// which is where the switch is. One in another PID namespace can't be seen.
+pub fn running(run: &Path) -> Option<u32> {
+    // A pid file that can't be read, or holds no number, leads to no process, and the others are looked at.
+    let of_file = pid_of(run).ok().and_then(|pid| pid.parse().ok());
+    if let Some(pid) = of_file.filter(|pid| is_running(*pid)) {
+        return Some(pid);
+    }
+    let namespace = |process: &str| fs::read_link(format!("/proc/{process}/ns/net")).ok();
+    let own = namespace("self")?;
+    // Processes end while they are looked at, and those of others may not be looked at; neither is evidence.
+    let processes = fs::read_dir("/proc").ok()?.flatten();
+    let mut pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    pids.find(|pid| is_running(*pid) && namespace(&pid.to_string()).as_ref() == Some(&own))
+}
+
+fn pid_of(run: &Path) -> Result<String, String> {
+    let file = run.join("ovs-vswitchd.pid");
+    let pid = fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()))?;
+    Ok(pid.trim().to_owned())
+}
+
+/// Whether a process is an ovs-vswitchd that is neither stopped nor dead.
+fn is_running(pid: u32) -> bool {
+    let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
+    // The name is in parentheses, and may have some itself.
+    let Some((before, after)) = stat.rsplit_once(')') else { return false };
+    let name = before.split_once('(').map(|(_, name)| name);
+    let state = after.trim_start().chars().next();
+    name == Some(NAME) && !matches!(state, None | Some('T' | 't' | 'Z' | 'X' | 'x'))
 }

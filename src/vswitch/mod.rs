@@ -15,6 +15,7 @@ mod datapath;
 pub mod derived;
 mod device;
 pub mod doctor;
+pub mod health;
 pub mod hub;
 pub mod options;
 pub mod patch;

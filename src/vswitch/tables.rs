@@ -13,6 +13,10 @@ pub const PORT: &str = "Port";
 pub const INTERFACE: &str = "Interface";
 /// Mirrors of bridges; their references to ports are weak.
 pub const MIRROR: &str = "Mirror";
+/// What shapes the traffic of ports.
+pub const QOS: &str = "QoS";
+/// The classes of what shapes traffic.
+pub const QUEUE: &str = "Queue";
 /// OpenFlow controllers of bridges.
 pub const CONTROLLER: &str = "Controller";
 /// OVSDB managers of the switch.
@@ -87,6 +91,7 @@ pub const RELIED_ON: &[(&str, &[&str])] = &[
             "datapath_type",
             "external_ids",
             "controller",
+            "mirrors",
             "fail_mode",
             "netflow",
             "sflow",
@@ -140,7 +145,8 @@ pub const RELIED_ON: &[(&str, &[&str])] = &[
     ),
     (CONTROLLER, &["target", "is_connected"]),
     (MANAGER, &["target", "is_connected"]),
-    (MIRROR, &["name", "select_src_port", "select_dst_port", "output_port"]),
+    (MIRROR, &["name", "select_all", "select_src_port", "select_dst_port", "output_port", "output_vlan"]),
+    (QOS, &["queues"]),
     ("Flow_Table", &["name"]),
     (FLOW_SAMPLE_COLLECTOR_SET, &["id", "bridge"]),
 ];

@@ -148,7 +148,7 @@ pub struct Unit<'s> {
     pub(super) links: Vec<LinkChange>,
     /// Interfaces that ovs-vswitchd shall look at again though their rows do not change.
     pub(super) nudged: Vec<RowKey>,
-    /// New interfaces whose devices ovs-vswitchd may hold open from before.
+    /// Interfaces whose devices ovs-vswitchd is to open again: it may hold one open that is gone.
     pub(super) reopened: Vec<RowKey>,
     /// Interfaces whose devices the caller will use as soon as it has the answer.
     pub(super) promised: Vec<String>,
@@ -861,9 +861,13 @@ impl<'s> Unit<'s> {
         self.promised.push(interface.to_owned());
     }
 
-    /// Has ovs-vswitchd open the device of a new interface that takes the place of one of the same name on the same
-    /// bridge: it would go on with the device that it has open, which may be gone and another of that name there.
+    /// Has ovs-vswitchd open the device of an interface again: of one that exists, or of a new one that takes the place
+    /// of one of the same name on the same bridge. It would go on with the device that it has open, which may be gone and
+    /// another of that name there.
     pub fn reopen(&mut self, interface: RowKey) {
+        if matches!(interface.id, UuidRef::Row(_)) {
+            self.nudge(interface.clone());
+        }
         self.reopened.push(interface);
     }
 

@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::causes;
 use super::commit::Committed;
+use super::health;
 use super::tables::INTERFACE;
 use super::unit::{Fate, RowKey, Unit};
 use crate::error::Error;
@@ -65,7 +66,7 @@ where
 impl InterfaceStatus {
     /// Whether ovs-vswitchd could set the interface up.
     pub(super) fn works(&self) -> bool {
-        self.ofport.is_some_and(|port| port >= 0)
+        health::is_set_up(self.ofport)
     }
 }
 

@@ -2,9 +2,11 @@
 
 use std::net::Ipv4Addr;
 
+use super::picture::Picture;
 use super::unit::{LinkChange, Unit};
 use crate::error::{Error, with_article};
 use crate::links::{Link, Vxlan};
+use crate::ovsdb::Remote;
 
 /// What is asked of the kernel; over an ordinary device it makes 1450 of it, to leave room for the outer headers.
 const MTU: u32 = 1500;
@@ -85,6 +87,30 @@ impl Unit<'_> {
             self.change_link(LinkChange::SetUp(name));
         }
         Ok(false)
+    }
+
+    /// Puts into a picture what the kernel's VXLAN devices run over, if the switch is on this machine: its database is
+    /// behind a unix socket then. One look-up for each, and one for what is below. The picture is one of the database; if
+    /// the kernel does not answer, that is noted, and the rest of it is true all the same.
+    pub fn show_what_vteps_run_over(&mut self, picture: &mut Picture) {
+        if !self.settings().remotes.iter().any(|remote| matches!(remote, Remote::Unix(_))) {
+            return;
+        }
+        let interfaces =
+            picture.bridges.iter_mut().flat_map(|bridge| &mut bridge.ports).flat_map(|port| &mut port.interfaces);
+        for interface in
+            interfaces.filter(|interface| interface.r#type == "system" && vni_of(&interface.name).is_some())
+        {
+            match self.lower_of(&interface.name) {
+                Ok(lower) => interface.over = lower,
+                Err(error) => return self.note(format!("what {} runs over is not known: {error}", interface.name)),
+            }
+        }
+    }
+
+    fn lower_of(&mut self, vtep: &str) -> Result<Option<String>, Error> {
+        let lower = self.link(vtep)?.and_then(|link| link.vxlan?.lower);
+        lower.map_or(Ok(None), |lower| self.link_name(lower))
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use tokio::sync::watch;
 
+use super::doctor;
 use super::hub::Hub;
 use super::picture::{Picture, Tables};
 use super::secrets;
@@ -122,7 +123,8 @@ impl Watch {
     }
 
     fn picture(&mut self, reason: Reason) -> Event {
-        let (picture, subscription) = self.hub.replica().subscribe(|tables| Picture::of(&Tables::of_replica(tables)));
+        let (picture, subscription) =
+            self.hub.replica().subscribe(|tables| doctor::marked(&Tables::of_replica(tables)));
         self.subscription = Ok(subscription);
         self.state.mark_unchanged();
         self.connected = true;

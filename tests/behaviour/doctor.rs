@@ -76,6 +76,7 @@ fn a_switch_with_everything_in_place_is_healthy() {
     healthy(&switch);
     switch.ok("bridge-add", json!({"bridge": "br0"}));
     switch.net.up("br0");
+    switch.net.addr("br0", "10.0.0.1/24");
     switch.ok("port-add", json!({"bridge": "br0", "port": "e1", "vlan": 5}));
     switch.ok("bond-add", json!({"bridge": "br0", "port": "bond0", "links": ["e2", "e3"]}));
     switch.ok("vlan-ensure", json!({"master": "br0", "vlan": 0}));
@@ -95,7 +96,7 @@ fn eventually_healthy(switch: &Switch) {
 
 #[test]
 fn every_code_is_in_the_tests() {
-    let tests = include_str!("doctor.rs");
+    let tests = [include_str!("doctor.rs"), include_str!("health.rs")].concat();
     let names: BTreeSet<&str> = ovs_plugin::vswitch::doctor::CODES.iter().map(|code| code.name).collect();
     assert_eq!(names.len(), ovs_plugin::vswitch::doctor::CODES.len(), "a code is there twice");
     for name in names {
@@ -357,6 +358,7 @@ fn half_built_vxlans_are_found() {
     let switch = Switch::new();
     switch.ok("bridge-add", json!({"bridge": "br0"}));
     switch.net.up("br0");
+    switch.net.addr("br0", "10.0.0.1/24");
     let ensure = || switch.ok("vxlan-ensure", json!({"master": "br0", "vxlan": 10001, "name": "net"}));
     ensure();
     eventually_healthy(&switch);
@@ -393,6 +395,7 @@ fn an_overlay_with_too_small_an_mtu_is_found() {
     let switch = Switch::builder().veth("e1", "e1-p").start();
     switch.ok("bridge-add", json!({"bridge": "br0"}));
     switch.net.up("br0");
+    switch.net.addr("br0", "10.0.0.1/24");
     switch.ok("vxlan-ensure", json!({"master": "br0", "vxlan": 10001, "name": "net"}));
     switch.ok("port-add", json!({"bridge": "net", "port": "e1"}));
     switch.net.run(&["ip", "link", "set", "e1", "mtu", "1500"]);

@@ -24,6 +24,7 @@ mod flags;
 mod golden;
 mod harmful_names;
 mod harness;
+mod health;
 mod more_commands;
 mod network_del;
 mod networks;

@@ -82,3 +82,35 @@ fn pages_are_only_read() {
     command.args(["--data", "x", "http://localhost/metrics"]);
     assert_eq!(with_status(command).0, 405);
 }
+
+#[test]
+fn metrics_count_what_show_marks() {
+    let server = Server::on(Switch::builder().veth("e1", "e1-p").start(), &[], &[]);
+    server.ok("bridge-add", json!({"bridge": "br0"}));
+    server.ok("port-add", json!({"bridge": "br0", "port": "e1"}));
+    let agree = |failing: usize, errors: usize, warnings: usize| {
+        let picture = server.ok("show", json!({}));
+        let drawn = |severity: &str| picture.to_string().matches(&format!("\"severity\":\"{severity}\"")).count();
+        let expected = [
+            format!("ovs_plugin_interfaces_failing {failing}"),
+            format!("ovs_plugin_problems{{severity=\"error\"}} {errors}"),
+            format!("ovs_plugin_problems{{severity=\"warning\"}} {warnings}"),
+        ];
+        let mut text = String::new();
+        let found = wait_until(LIMIT, || {
+            text = server.page("/metrics").1;
+            expected.iter().all(|line| text.lines().any(|found| found == line))
+        });
+        assert!(found, "{expected:?} are not in\n{text}");
+        (drawn("error"), drawn("warning"))
+    };
+    assert_eq!(agree(0, 0, 0), (0, 0));
+    server.ok("port-add", json!({"bridge": "br0", "port": "nodev", "verify": false}));
+    let lone = json!({"type": "patch", "options:peer": "nobody"});
+    server.ok("port-add", json!({"bridge": "br0", "port": "p0", "options": lone}));
+    server.switch.net.run(&["ip", "link", "set", "e1", "down"]);
+    assert_eq!(agree(2, 2, 1), (2, 1));
+    // The port numbers stay, and every interface of the bridge is dead. The doctor tells that once.
+    server.switch.vsctl(&["set", "bridge", "br0", "datapath_type=nonsense"]);
+    assert_eq!(agree(4, 1, 0), (5, 0));
+}

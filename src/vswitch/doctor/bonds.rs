@@ -1,7 +1,8 @@
 //! Bonds: whether members work, and whether there is somebody at the other end.
 
-use super::{About, Code, Daemon, Examination, Findings, Severity, datapaths};
-use crate::vswitch::picture::InterfacePicture;
+use super::{About, Code, Examination, Findings, Severity, datapaths, list};
+use crate::vswitch::health::{BondHealth, Cause, Down, Health};
+use crate::vswitch::picture::PortPicture;
 
 pub(super) const NO_MEMBER: Code = Code {
     name: "bond-no-member",
@@ -14,44 +15,86 @@ pub(super) const MEMBER_DOWN: Code = Code {
     name: "bond-member-down",
     severity: Severity::Warning,
     meaning: "A member of the bond does not work. The others carry its traffic; the next failure may be the last.",
-    advice: "Look at the cable and the device of the member, or replace it (`bond-member-add`, `bond-member-del`).",
+    advice: "Look at the cable and the device of the member, or replace it (`bond-member-add`, `bond-member-del`). A device \
+             that was made anew has to be opened again: `\"reopen\": true` of `port-set`.",
 };
 
 pub(super) const NO_PARTNER: Code = Code {
     name: "bond-no-lacp-partner",
     severity: Severity::Error,
-    meaning: "The bond speaks LACP and nobody at the other end does. Unless lacp_fallback is set, it carries nothing.",
+    meaning: "The bond speaks LACP and nobody at the other end does, so it carries nothing.",
+    advice: "Configure LACP on the switch at the other end, or turn it off here. With `other_config:lacp-fallback-ab` the \
+             bond works as active-backup until there is a partner.",
+};
+
+pub(super) const FALLBACK: Code = Code {
+    name: "bond-lacp-fallback",
+    severity: Severity::Warning,
+    meaning: "The bond speaks LACP and nobody at the other end does. It works as active-backup meanwhile \
+              (`other_config:lacp-fallback-ab`): one member carries everything.",
     advice: "Configure LACP on the switch at the other end, or turn it off here.",
 };
 
+pub(super) const MEMBER_NO_PARTNER: Code = Code {
+    name: "bond-member-no-lacp-partner",
+    severity: Severity::Warning,
+    meaning: "The member has a link and nobody at its other end speaks LACP, while other members of the bond have a \
+              partner. It carries nothing; the others carry its traffic.",
+    advice: "Look where the cable leads, and whether the port there is part of the same LACP group.",
+};
+
 pub(super) fn check(examination: &Examination, findings: &mut Findings) {
+    let patches = examination.patches();
     for bridge in &examination.picture.bridges {
-        if datapaths::is_unusable(examination, bridge) || matches!(examination.daemon, Daemon::Dead(_)) {
+        if datapaths::is_unusable(examination, bridge) {
             continue;
         }
         for port in &bridge.ports {
             let Some(bond) = &port.bond else { continue };
             let about = About::bridge(&bridge.name).port(&port.name);
             let name = &port.name;
-            let (working, down): (Vec<_>, Vec<_>) = port.interfaces.iter().partition(|interface| works(interface));
-            if working.is_empty() {
-                findings.add(&NO_MEMBER, about, format!("no member of bond {name} works"));
+            let (members, health) = examination.bond_health(bridge, port, bond, &patches);
+            if health == BondHealth::NoMember {
+                findings.add(&NO_MEMBER, about, format!("no member of bond {name} works{}", why_each(port, &members)));
                 continue;
             }
-            for member in down {
-                let message = format!("member {} of bond {name} does not work", member.name);
+            for (member, health) in port.interfaces.iter().zip(&members).filter(|(_, health)| !health.passes()) {
+                let message = format!("member {} of bond {name} does not work{}", member.name, why(health));
                 findings.add(&MEMBER_DOWN, about.interface(&member.name), message);
             }
-            let partner = port.interfaces.iter().any(|interface| interface.lacp_current == Some(true));
-            if bond.lacp != "off" && !partner {
-                let message = format!("bond {name} (LACP {}) has no partner on any member", bond.lacp);
-                findings.add(&NO_PARTNER, about, message);
+            let nobody = || format!("bond {name} (LACP {}) has no partner on any member", bond.lacp);
+            match health {
+                BondHealth::Works | BondHealth::Pending | BondHealth::NoMember => {}
+                BondHealth::NoPartner => findings.add(&NO_PARTNER, about, nobody()),
+                BondHealth::Fallback => {
+                    let active = bond.active_member.as_ref().map(|member| format!(", {member} carries its traffic"));
+                    findings.add(&FALLBACK, about, nobody() + &active.unwrap_or_default());
+                }
+                BondHealth::MembersWithoutPartner(places) => {
+                    for member in places.iter().filter_map(|place| port.interfaces.get(*place)) {
+                        let message = format!("member {} of bond {name} has no LACP partner", member.name);
+                        findings.add(&MEMBER_NO_PARTNER, about.interface(&member.name), message);
+                    }
+                }
             }
         }
     }
 }
 
-fn works(interface: &InterfacePicture) -> bool {
-    let is_up = |state: &Option<String>| state.as_deref() != Some("down");
-    matches!(interface.ofport, Some(0..)) && is_up(&interface.admin_state) && is_up(&interface.link_state)
+/// Why the members of a bond do not work, where that is known.
+fn why_each(port: &PortPicture, members: &[Health<'_>]) -> String {
+    let known = port.interfaces.iter().zip(members).filter(|(_, health)| !why(health).is_empty());
+    let reasons: Vec<String> = known.map(|(member, health)| format!("{}{}", member.name, why(health))).collect();
+    if reasons.is_empty() { String::new() } else { format!(" ({})", list(reasons.iter().map(String::as_str))) }
+}
+
+/// Why a member does not work, to be put behind that it does not; the check of interfaces tells what is not told here.
+fn why(health: &Health<'_>) -> &'static str {
+    match health {
+        Health::Broken(Cause::DeviceGone) => ": its device is gone",
+        Health::Broken(Cause::DeviceReplaced) => ": its device was made anew, and ovs-vswitchd does not read from it",
+        Health::Down(Down::NotUp) => ": its device is not set up",
+        Health::Down(Down::NoLink) => ": its device has no link",
+        _ => "",
+    }
 }

@@ -1,6 +1,7 @@
-//! OpenFlow controllers.
+//! OpenFlow controllers and OVSDB managers.
 
 use super::{About, Code, Examination, Findings, Severity};
+use crate::vswitch::health;
 
 pub(super) const AWAY: Code = Code {
     name: "controller-away",
@@ -10,13 +11,26 @@ pub(super) const AWAY: Code = Code {
     advice: "Look whether the controller runs and can be reached, or remove it: `ovs-vsctl del-controller BRIDGE`.",
 };
 
+pub(super) const MANAGER_AWAY: Code = Code {
+    name: "manager-away",
+    severity: Severity::Warning,
+    meaning: "The database server is not connected to its manager, which so can't configure the switch. The switch goes \
+              on as it is.",
+    advice: "Look whether the manager runs and can be reached, and whether ovsdb-server was told to connect to managers \
+             (`--remote=db:Open_vSwitch,Open_vSwitch,manager_options`). Or remove it: `ovs-vsctl del-manager`.",
+};
+
 pub(super) fn check(examination: &Examination, findings: &mut Findings) {
     for bridge in examination.picture.bridges.iter().filter(|bridge| bridge.parent.is_none()) {
-        // Passive ones, like ptcp:, wait for somebody to come.
-        let away = bridge.controllers.iter().filter(|remote| !remote.connected && !remote.target.starts_with('p'));
-        for controller in away {
+        for controller in bridge.controllers.iter().filter(|remote| health::is_away(&remote.target, remote.connected)) {
             let message = format!("bridge {} is not connected to {}", bridge.name, controller.target);
             findings.add(&AWAY, About::bridge(&bridge.name), message);
         }
+    }
+    for manager in
+        examination.picture.managers.iter().filter(|remote| health::is_away(&remote.target, remote.connected))
+    {
+        let message = format!("the database server is not connected to the manager {}", manager.target);
+        findings.add(&MANAGER_AWAY, About::SWITCH, message);
     }
 }

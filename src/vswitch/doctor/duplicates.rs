@@ -2,15 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{About, Code, Examination, Findings, Severity, list};
+use super::{About, Code, Examination, Findings, Severity, list, vlans};
 use crate::vswitch::picture::NetworkKind;
 use crate::vswitch::vtep;
 
 pub(super) const VLAN: Code = Code {
     name: "vlan-duplicate",
     severity: Severity::Warning,
-    meaning: "One VLAN of a bridge leads to several bridges, or is several VLAN bridges. What was meant to be apart is \
-              one network.",
+    meaning: "One VLAN of a bridge leads to several bridges, or is several VLAN bridges, of ovs-vsctl or of \
+              `vlan-ensure`. What was meant to be apart is one network.",
     advice: "Decide for one of the bridges and remove the others, or give them VLANs of their own.",
 };
 
@@ -37,11 +37,16 @@ fn vlans(examination: &Examination, findings: &mut Findings) {
     }
     for place in examination.places() {
         let leads_to = place.interface.patch.as_ref().and_then(|patch| patch.bridge.as_deref());
-        if let (Some(tag), Some(other)) = (place.port.tag, leads_to)
-            && other != place.bridge.name
-            && place.bridge.parent.is_none()
-        {
-            bridges.entry((&place.bridge.name, tag)).or_default().insert(other);
+        let (Some(tag), Some(other)) = (place.port.tag, leads_to) else { continue };
+        let real = match &place.bridge.parent {
+            None => &place.bridge.name,
+            // Joining a VLAN bridge of ovs-vsctl to others is not a second use of its VLAN, but `vlan-ensure` of that VLAN
+            // on the real bridge is. Its port is then on the VLAN bridge, by its tag.
+            Some(parent) if vlans::part(&place.port.name) == Some((tag, vlans::End::Outer)) => &parent.bridge,
+            Some(_) => continue,
+        };
+        if other != place.bridge.name {
+            bridges.entry((real, tag)).or_default().insert(other);
         }
     }
     for ((bridge, vlan), others) in bridges.iter().filter(|(_, others)| others.len() > 1) {

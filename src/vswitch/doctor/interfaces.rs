@@ -1,8 +1,9 @@
 //! Interfaces that do not work.
 
 use super::examination::Place;
-use super::{Code, Daemon, Examination, Findings, Severity, containers, datapaths, vxlans};
+use super::{Code, Examination, Findings, Severity, containers, vxlans};
 use crate::vswitch::causes::{self, Facts};
+use crate::vswitch::health::{self, Cause, Down, Health};
 
 pub(super) const BROKEN: Code = Code {
     name: "interface-broken",
@@ -39,29 +40,66 @@ pub(super) const NO_LINK: Code = Code {
     advice: "Look at the cable, the switch at its other end, or the other end of the veth pair.",
 };
 
+pub(super) const GONE: Code = Code {
+    name: "device-gone",
+    severity: Severity::Error,
+    meaning: "The network device of the port does not exist any more. Nothing goes in or out.",
+    advice: "Make the device again, then have ovs-vswitchd open it (`\"reopen\": true` of `port-set`). Or remove the port \
+             with `ovs-plugin port-del`.",
+};
+
+pub(super) const REPLACED: Code = Code {
+    name: "device-replaced",
+    severity: Severity::Error,
+    meaning: "The network device of the port was deleted and another one was made under its name. ovs-vswitchd still has \
+              the old one open: nothing goes in or out, though the database tells the state of the new one. Only ports of \
+              the userspace datapath (netdev) are affected.",
+    advice: "Have ovs-vswitchd open the device again: `\"reopen\": true` of `port-set`.",
+};
+
 pub(super) fn check(examination: &Examination, findings: &mut Findings) {
+    let patches = examination.patches();
     for place in examination.places() {
-        let interface = place.interface;
-        // Told by other checks, with what to do.
-        if datapaths::is_unusable(examination, place.bridge)
-            || containers::is_leftover(examination, &place)
-            || vxlans::is_missing(examination, &place)
-        {
-            continue;
-        }
-        let name = &interface.name;
-        match (interface.ofport, &interface.error) {
-            (Some(0..), Some(error)) if interface.r#type != "patch" => {
-                findings.add(&COMPLAINT, place.about(), format!("interface {name}: {error}"));
+        let name = &place.interface.name;
+        match examination.health(&place, &patches) {
+            Health::Works | Health::Pending => {}
+            // Told of the bridge, or by other checks, with what to do.
+            Health::Broken(Cause::NoDatapath | Cause::Patch(_)) => {}
+            Health::Broken(Cause::DeviceGone | Cause::Refused(_))
+                if containers::is_leftover(examination, &place) || vxlans::is_missing(examination, &place) => {}
+            Health::Broken(Cause::NoNumber) => {
+                findings.add(&PENDING, place.about(), format!("interface {name} has no port number"));
             }
-            (Some(0..), _) => states(&place, findings),
-            (None, None) if examination.daemon != Daemon::Well => {}
-            (None, None) => findings.add(&PENDING, place.about(), format!("interface {name} has no port number")),
-            (ofport, error) => {
-                let words = error.as_deref().unwrap_or("ovs-vswitchd does not say why");
-                let cause = causes::in_brackets(cause(examination, &place, ofport, error.as_deref()));
+            Health::Broken(Cause::Refused(error)) => {
+                let words = error.unwrap_or("ovs-vswitchd does not say why");
+                let cause = causes::in_brackets(cause(examination, &place, place.interface.ofport, error));
                 let message = format!("interface {name} does not work: {words}{cause}");
                 findings.add(&BROKEN, place.about(), message);
+            }
+            // Members of bonds have a check of their own.
+            Health::Broken(Cause::DeviceGone | Cause::DeviceReplaced) | Health::Down(_)
+                if place.port.interfaces.len() > 1 => {}
+            Health::Broken(Cause::DeviceGone) => {
+                let advice =
+                    format!("Make the device {name} again, then have ovs-vswitchd open it: {}", reopened(&place));
+                findings.add_advising(&GONE, place.about(), format!("device {name} is gone"), advice);
+            }
+            Health::Broken(Cause::DeviceReplaced) => {
+                let message = format!("device {name} was made anew, and ovs-vswitchd does not read from it");
+                let advice = format!("Have ovs-vswitchd open the device again: {}", reopened(&place));
+                findings.add_advising(&REPLACED, place.about(), message, advice);
+            }
+            // The check of VXLAN networks tells that, with what is below.
+            Health::Down(_) if vxlans::is_vtep(&place) => {}
+            Health::Down(Down::NotUp) => {
+                let advice = format!("Set the device up: ip link set dev {name} up");
+                findings.add_advising(&DOWN, place.about(), format!("device {name} is not set up"), advice);
+            }
+            Health::Down(Down::NoLink) => {
+                findings.add(&NO_LINK, place.about(), format!("device {name} has no link"));
+            }
+            Health::Complains(error) => {
+                findings.add(&COMPLAINT, place.about(), format!("interface {name}: {error}"));
             }
         }
     }
@@ -79,7 +117,7 @@ fn cause(
     let device = causes::device_name(&interface.name);
     let others = || {
         let of_type =
-            |other: &Place<'_>| other.interface.r#type == interface.r#type && other.interface.ofport >= Some(0);
+            |other: &Place<'_>| other.interface.r#type == interface.r#type && health::is_set_up(other.interface.ofport);
         examination.places().filter(of_type).map(|other| other.interface).filter(|other| other.name != interface.name)
     };
     causes::cause(&Facts {
@@ -99,18 +137,7 @@ fn cause(
     })
 }
 
-/// Only devices that others make and set up; members of bonds have a check of their own.
-fn states(place: &super::examination::Place<'_>, findings: &mut Findings) {
-    let interface = place.interface;
-    if interface.r#type != "system" || place.port.interfaces.len() > 1 || vxlans::is_vtep(place) {
-        return;
-    }
-    let is_down = |state: &Option<String>| state.as_deref() == Some("down");
-    let name = &interface.name;
-    if is_down(&interface.admin_state) {
-        let advice = format!("Set the device up: ip link set dev {name} up");
-        findings.add_advising(&DOWN, place.about(), format!("device {name} is not set up"), advice);
-    } else if is_down(&interface.link_state) {
-        findings.add(&NO_LINK, place.about(), format!("device {name} has no link"));
-    }
+/// The command that has ovs-vswitchd open the device of a port again.
+fn reopened(place: &Place<'_>) -> String {
+    format!("ovs-plugin port-set '{{\"port\": \"{}\", \"reopen\": true}}'", place.port.name)
 }

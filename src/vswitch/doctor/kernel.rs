@@ -8,7 +8,8 @@ use nix::net::if_::InterfaceFlags;
 
 use crate::error::Error;
 use crate::links::Link;
-use crate::vswitch::picture::{NetworkKind, Picture};
+use crate::vswitch::causes::device_name;
+use crate::vswitch::picture::{BridgePicture, NetworkKind, Picture};
 use crate::vswitch::unit::Unit;
 use crate::vswitch::vtep;
 
@@ -23,11 +24,15 @@ pub struct Kernel {
     pub names: BTreeMap<u32, String>,
     /// Whether the kernel has its datapath for Open vSwitch.
     pub has_datapath: bool,
+    /// The numbers of the devices from which a process reads whole frames (packet(7)); none if the kernel does not tell.
+    pub read: Option<BTreeSet<u32>>,
 }
 
 /// A network device.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Device {
+    /// The kernel's number of it; 0 if the kernel did not tell.
+    pub index: u32,
     /// Whether it is set up administratively.
     pub up: bool,
     /// Its addresses, those of IPv6 left out that each device gives itself.
@@ -39,13 +44,23 @@ impl Kernel {
     pub(super) fn lower(&self, vtep: &Link) -> Option<&str> {
         self.names.get(&vtep.vxlan.as_ref()?.lower?).map(String::as_str)
     }
+
+    /// Whether a device is a port of the userspace datapath by its name, and ovs-vswitchd does not read from it.
+    ///
+    /// It reads from a device of the system through a packet socket (lib/netdev-linux.c). The kernel unbinds that from a
+    /// device that goes; when another device comes by that name, ovs-vswitchd tells of that one in the database, its
+    /// `ifindex` included, and goes on with the old socket.
+    pub(super) fn is_not_read(&self, device: &Device, bridge: &BridgePicture) -> bool {
+        let read = self.read.as_ref().filter(|_| bridge.datapath_type == "netdev" && device.index != 0);
+        read.is_some_and(|read| !read.contains(&device.index))
+    }
 }
 
 impl Unit<'_> {
     /// Asks the kernel for what the checks need: one list of all devices, and more about those of overlays.
     pub(super) fn kernel(&mut self, picture: &Picture) -> Result<Kernel, Error> {
         let has_datapath = std::path::Path::new("/sys/module/openvswitch").exists();
-        let mut kernel = Kernel { devices: devices()?, has_datapath, ..Kernel::default() };
+        let mut kernel = Kernel { devices: devices()?, has_datapath, read: packet_sockets(), ..Kernel::default() };
         let mut wanted = BTreeSet::new();
         wanted.extend(kernel.devices.keys().filter(|name| vtep::vni_of(name).is_some()).cloned());
         for bridge in &picture.bridges {
@@ -53,6 +68,18 @@ impl Unit<'_> {
             wanted.extend(vni.and_then(|network| u32::try_from(network.id).ok()).map(vtep::name));
             let interfaces = bridge.ports.iter().flat_map(|port| &port.interfaces);
             wanted.extend(interfaces.filter_map(|interface| interface.tunnel.as_ref()?.egress.clone()));
+        }
+        let interfaces = picture.bridges.iter().flat_map(|bridge| &bridge.ports).flat_map(|port| &port.interfaces);
+        for interface in interfaces.filter(|interface| interface.r#type == "system") {
+            // A device may be a port by an alternative name, which is in no list of devices.
+            let name = device_name(&interface.name);
+            if !kernel.devices.contains_key(name)
+                && let Some(link) = self.link(name)?
+            {
+                let by_name = kernel.devices.get(&link.name).cloned();
+                let device = by_name.unwrap_or(Device { index: link.index, up: link.up, ..Device::default() });
+                kernel.devices.insert(name.to_owned(), device);
+            }
         }
         for name in wanted {
             if !kernel.devices.contains_key(&name) {
@@ -83,10 +110,23 @@ fn devices() -> Result<BTreeMap<String, Device>, Error> {
         let device = devices.entry(entry.interface_name).or_default();
         device.up = entry.flags.contains(InterfaceFlags::IFF_UP);
         let Some(address) = entry.address else { continue };
+        if let Some(link) = address.as_link_addr().and_then(|link| u32::try_from(link.ifindex()).ok()) {
+            device.index = link;
+        }
         let four = address.as_sockaddr_in().map(|address| IpAddr::V4(address.ip()));
         let six = address.as_sockaddr_in6().map(|address| address.ip());
         let six = six.filter(|address| !address.is_unicast_link_local()).map(IpAddr::V6);
         device.addresses.extend(four.or(six));
     }
     Ok(devices)
+}
+
+/// The devices that packet sockets of this network namespace are bound to. A file that is not there, or is of another
+/// form, tells nothing: nothing is concluded from it then.
+fn packet_sockets() -> Option<BTreeSet<u32>> {
+    let text = std::fs::read_to_string("/proc/self/net/packet").ok()?;
+    let mut lines = text.lines();
+    let place = lines.next()?.split_whitespace().position(|column| column == "Iface")?;
+    // 0 is every device, and -1 one that is gone.
+    Some(lines.filter_map(|line| line.split_whitespace().nth(place)?.parse().ok()).collect())
 }

@@ -1,7 +1,8 @@
 //! What is wrong with a switch, or soon may be: findings with stable codes.
 //!
 //! An [`Examination`] is all that is known: the picture of the database, what the kernel tells, whether ovs-vswitchd
-//! answers. Each check is a function over it and asks for nothing more. A check's codes stand at the top of its file,
+//! answers. Whether a single thing works is judged by [`health`](crate::vswitch::health). Where only the database was read,
+//! as for `show`, the same checks find what it tells, and [`marked`] puts that into the picture. Each check is a function over it and asks for nothing more. A check's codes stand at the top of its file,
 //! and [`CODES`] lists them all; `docs/doctor.md` is made from that.
 
 mod addresses;
@@ -11,23 +12,30 @@ mod controllers;
 mod datapaths;
 mod duplicates;
 mod examination;
+mod further;
 mod interfaces;
 mod kernel;
 mod loops;
+mod marks;
+mod mirrors;
 mod mtu;
 mod names;
 mod patches;
+mod qos;
 mod schema;
 mod settings;
 mod vlans;
 mod vswitchd;
 mod vxlans;
+mod wire;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use examination::{Daemon, Examination};
+pub use further::Further;
 pub use kernel::{Device, Kernel};
+pub use marks::marked;
 
 /// How bad a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -160,12 +168,15 @@ const CHECKS: &[Check] = &[
     addresses::check,
     controllers::check,
     settings::check,
+    mirrors::check,
+    qos::check,
 ];
 
 /// Every code there is.
 pub static CODES: &[&Code] = &[
     &vswitchd::DEAD,
     &vswitchd::BEHIND,
+    &vswitchd::NOT_ASKED,
     &vswitchd::NO_ROOT_ROW,
     &schema::OLD,
     &datapaths::MODULE_MISSING,
@@ -177,6 +188,8 @@ pub static CODES: &[&Code] = &[
     &interfaces::NO_LINK,
     &names::CUT,
     &names::ALIKE,
+    &interfaces::GONE,
+    &interfaces::REPLACED,
     &containers::LEFTOVER,
     &patches::NO_PEER,
     &patches::PEER_ELSEWHERE,
@@ -186,11 +199,15 @@ pub static CODES: &[&Code] = &[
     &vxlans::MISSING,
     &vxlans::WRONG,
     &vxlans::DOWN,
+    &vxlans::NO_ADDRESS,
     &vxlans::UNUSED,
     &mtu::OVERLAY,
+    &mtu::INTERNAL,
     &bonds::NO_MEMBER,
     &bonds::MEMBER_DOWN,
     &bonds::NO_PARTNER,
+    &bonds::FALLBACK,
+    &bonds::MEMBER_NO_PARTNER,
     &duplicates::VLAN,
     &duplicates::VNI,
     &loops::RISK,
@@ -198,6 +215,11 @@ pub static CODES: &[&Code] = &[
     &controllers::AWAY,
     &settings::LOST,
     &settings::IGNORED,
+    &controllers::MANAGER_AWAY,
+    &mirrors::NO_OUTPUT,
+    &mirrors::NO_SOURCE,
+    &qos::QOS,
+    &qos::QUEUE,
 ];
 
 /// Makes all checks.

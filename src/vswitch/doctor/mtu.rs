@@ -1,6 +1,9 @@
 //! Overlays: whether what the ports of a bridge send fits into what carries it.
 
+use std::collections::BTreeMap;
+
 use super::examination::Place;
+use super::wire::Wire;
 use super::{About, Code, Examination, Findings, Kernel, Severity, list, vxlans};
 use crate::vswitch::picture::BridgePicture;
 
@@ -11,6 +14,16 @@ pub(super) const OVERLAY: Code = Code {
               the outer headers are added. Small packets get through, large ones are lost.",
     advice: "Lower the MTU of the bridge's ports to what the message tells (`\"mtu\"` of `port-set` for those that \
              ovs-vswitchd makes), or raise that of the device below the overlay.",
+};
+
+pub(super) const INTERNAL: Code = Code {
+    name: "internal-mtu",
+    severity: Severity::Warning,
+    meaning: "An internal port has a larger MTU than a network device on the same bridge that it reaches. What it sends \
+              through that device is lost where it is larger. ovs-vswitchd keeps internal ports at the smallest MTU of \
+              their bridge by itself, unless one is asked for.",
+    advice: "Lower the MTU of the internal port, or leave it to ovs-vswitchd (`\"mtu\": 0` of `port-set`), or raise that of \
+             the device.",
 };
 
 /// What a tunnel adds to each frame in bytes, over IPv4 and without options: outer IP, UDP and so on, and the inner
@@ -24,6 +37,42 @@ fn overhead(kind: &str) -> Option<i64> {
 }
 
 pub(super) fn check(examination: &Examination, findings: &mut Findings) {
+    overlays(examination, findings);
+    let mut bridges: BTreeMap<&str, Vec<Place<'_>>> = BTreeMap::new();
+    for place in examination.places() {
+        let real = place.bridge.parent.as_ref().map_or(&place.bridge.name, |parent| &parent.bridge);
+        bridges.entry(real).or_default().push(place);
+    }
+    for places in bridges.values() {
+        internal_ports(places, findings);
+    }
+}
+
+/// Internal ports of a real bridge beside devices with smaller MTUs.
+fn internal_ports(places: &[Place<'_>], findings: &mut Findings) {
+    let is_up = |place: &&Place<'_>| place.interface.admin_state.as_deref() == Some("up");
+    let of_type = |kind: &'static str| places.iter().filter(move |place| place.interface.r#type == kind).filter(is_up);
+    let devices = of_type("system").filter(|place| !vxlans::is_vtep(place));
+    let devices: Vec<(&str, i64, Wire)> = devices
+        .filter_map(|place| Some((place.interface.name.as_str(), place.interface.mtu?, Wire::of(place.port))))
+        .collect();
+    if devices.is_empty() {
+        return;
+    }
+    for place in of_type("internal") {
+        let Some(mtu) = place.interface.mtu else { continue };
+        let wire = Wire::of(place.port);
+        let reached = devices.iter().filter(|(_, _, of_device)| wire.shares_with(of_device));
+        let narrowest = reached.min_by_key(|(_, mtu, _)| *mtu).filter(|(_, least, _)| *least < mtu);
+        if let Some((device, least, _)) = narrowest {
+            let message =
+                format!("{} has the MTU {mtu}, and {device} on the same bridge has {least}", place.interface.name);
+            findings.add(&INTERNAL, place.about(), message);
+        }
+    }
+}
+
+fn overlays(examination: &Examination, findings: &mut Findings) {
     let Some(kernel) = &examination.kernel else { return };
     for bridge in &examination.picture.bridges {
         if let Some((name, room, why)) = narrowest(bridge, kernel) {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::examination::Place;
 use super::{Code, Examination, Findings, Severity};
 use crate::vswitch::causes::device_name;
+use crate::vswitch::health;
 
 pub(super) const CUT: Code = Code {
     name: "name-cut",
@@ -25,7 +26,8 @@ pub(super) const ALIKE: Code = Code {
 /// Of interfaces that do not work, the cause is told with that.
 pub(super) fn check(examination: &Examination, findings: &mut Findings) {
     let has_device = |place: &Place<'_>| {
-        matches!(place.interface.r#type.as_str(), "system" | "internal" | "tap") && place.interface.ofport >= Some(0)
+        matches!(place.interface.r#type.as_str(), "system" | "internal" | "tap")
+            && health::is_set_up(place.interface.ofport)
     };
     let mut devices: BTreeMap<&str, Vec<Place<'_>>> = BTreeMap::new();
     for place in examination.places().filter(has_device) {

@@ -1,6 +1,7 @@
 //! Patch ports that lead nowhere. Those of VLANs' bridges are in `vlans.rs`.
 
 use super::{Code, Examination, Findings, Severity, vlans};
+use crate::vswitch::health::{Cause, Health, Peer};
 
 pub(super) const NO_PEER: Code = Code {
     name: "patch-no-peer",
@@ -30,25 +31,29 @@ pub(super) fn check(examination: &Examination, findings: &mut Findings) {
             continue;
         }
         let name = &place.interface.name;
-        let Some(peer) = place.peer() else {
-            findings.add(&NO_PEER, place.about(), format!("patch port {name} names no peer (options:peer)"));
-            continue;
-        };
-        let Some(other) = patches.get(peer) else {
-            let message = format!("the peer {peer} of patch port {name} is not there, or is no patch port");
-            findings.add(&NO_PEER, place.about(), message);
-            continue;
-        };
-        if other.peer() != Some(name) {
-            let third = other.peer().unwrap_or("nothing");
-            let message = format!("patch port {name} names {peer} as its peer, which names {third}");
-            findings.add(&PEER_ELSEWHERE, place.about(), message);
-        } else if other.bridge.datapath_type != place.bridge.datapath_type && name.as_str() < peer {
-            let message = format!(
-                "patch port {name} is on {} (datapath type {}), its peer {peer} on {} ({})",
-                place.bridge.name, place.bridge.datapath_type, other.bridge.name, other.bridge.datapath_type
-            );
-            findings.add(&DATAPATHS, place.about(), message);
+        let Health::Broken(Cause::Patch(peer)) = examination.health(&place, &patches) else { continue };
+        match peer {
+            Peer::Joined => {}
+            Peer::Unnamed => {
+                findings.add(&NO_PEER, place.about(), format!("patch port {name} names no peer (options:peer)"));
+            }
+            Peer::Missing(peer) => {
+                let message = format!("the peer {peer} of patch port {name} is not there, or is no patch port");
+                findings.add(&NO_PEER, place.about(), message);
+            }
+            Peer::Elsewhere(peer, third) => {
+                let third = third.unwrap_or("nothing");
+                let message = format!("patch port {name} names {peer} as its peer, which names {third}");
+                findings.add(&PEER_ELSEWHERE, place.about(), message);
+            }
+            Peer::OtherDatapath(peer) => {
+                let Some(other) = patches.get(peer) else { continue };
+                let message = format!(
+                    "patch port {name} is on {} (datapath type {}), its peer {peer} on {} ({})",
+                    place.bridge.name, place.bridge.datapath_type, other.bridge.name, other.bridge.datapath_type
+                );
+                findings.add(&DATAPATHS, place.about(), message);
+            }
         }
     }
 }

@@ -33,7 +33,7 @@ const LIMITS: &[(&str, &str, &str)] = &[
 ];
 
 pub(super) fn check(examination: &Examination, findings: &mut Findings) {
-    let schema = &examination.schema;
+    let Some(schema) = &examination.schema else { return };
     let missing = missing(schema);
     if !missing.is_empty() {
         findings.add(&OLD, About::SWITCH, format!("schema {} has no {}", schema.version, missing.join(", no ")));

@@ -17,6 +17,14 @@ pub(super) const BEHIND: Code = Code {
     advice: "Look into the log of ovs-vswitchd; it may be busy, or blocked by a device or a name server.",
 };
 
+pub(super) const NOT_ASKED: Code = Code {
+    name: "vswitchd-not-asked",
+    severity: Severity::Note,
+    meaning: "ovs-vswitchd runs, but could not be asked on its control socket, which is expected beside the database's \
+              socket. Whether it still answers is not known; commands that ask it for readiness take it for dead.",
+    advice: "Start ovs-vswitchd with its pid file and its control socket in that directory (`OVS_RUNDIR`).",
+};
+
 pub(super) const NO_ROOT_ROW: Code = Code {
     name: "database-empty",
     severity: Severity::Error,
@@ -27,6 +35,9 @@ pub(super) const NO_ROOT_ROW: Code = Code {
 pub(super) fn check(examination: &Examination, findings: &mut Findings) {
     if !examination.has_root {
         findings.add(&NO_ROOT_ROW, About::SWITCH, "the database has not been initialised".into());
+    }
+    if let Some(why) = &examination.not_asked {
+        findings.add(&NOT_ASKED, About::SWITCH, why.clone());
     }
     match &examination.daemon {
         Daemon::Well => {}

@@ -1,6 +1,7 @@
 //! VXLAN networks: whether all parts are there that `vxlan-ensure` makes, the kernel's device among them.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use super::examination::Place;
 use super::{About, Code, Examination, Findings, Severity};
@@ -38,6 +39,15 @@ pub(super) const DOWN: Code = Code {
     severity: Severity::Error,
     meaning: "The VXLAN device of a network, or the device that it runs over, is not set up.",
     advice: "Set the device up: `ip link set dev NAME up`. `vxlan-ensure` sets up the VXLAN device itself.",
+};
+
+pub(super) const NO_ADDRESS: Code = Code {
+    name: "vtep-no-address",
+    severity: Severity::Error,
+    meaning: "The device that the VXLAN device of a network runs over has no IPv4 address, so its packets have no source \
+              that other nodes could answer to. Nothing comes back from them.",
+    advice: "Give the device an address: `addresses` of `port-set` if a bridge makes it, else `ip address add \
+             ADDRESS/PREFIX dev NAME`.",
 };
 
 pub(super) const UNUSED: Code = Code {
@@ -116,6 +126,16 @@ fn device(examination: &Examination, place: &Place<'_>, findings: &mut Findings)
             findings.add(&WRONG, place.about(), format!("{name} has the VNI {} instead of {vni}", vxlan.vni));
         }
         Some(_) => {}
+    }
+    if let Some(lower) = kernel.lower(link)
+        && let Some(device) = kernel.devices.get(lower)
+        // With an IPv6 group it is IPv6 that has to be there, which each device gives itself.
+        && link.vxlan.as_ref().is_some_and(|vxlan| vxlan.group.is_some())
+        && !device.addresses.iter().any(IpAddr::is_ipv4)
+    {
+        let message = format!("{name} runs over {lower}, which has no IPv4 address");
+        let advice = format!("Give the device an address: ip address add ADDRESS/PREFIX dev {lower}");
+        findings.add_advising(&NO_ADDRESS, place.about(), message, advice);
     }
     let set_up = |device: &str| format!("Set the device up: ip link set dev {device} up");
     if !link.up {

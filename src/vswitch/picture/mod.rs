@@ -8,6 +8,6 @@ mod tree;
 
 pub use rows::{BridgeRow, COLUMNS, InterfaceRow, PortRow, RemoteRow, RootRow, Strings, Tables};
 pub use tree::{
-    Bond, BridgePicture, DerivedFrom, InterfacePicture, NetworkKind, PatchPeer, Picture, PortPicture, RemotePicture,
-    SpanningTree, Tunnel, VlanBridgeOf,
+    Bond, BridgePicture, DerivedFrom, InterfacePicture, NetworkKind, PatchPeer, Picture, PortPicture, Problem,
+    RemotePicture, SpanningTree, Tunnel, VlanBridgeOf,
 };

@@ -14,7 +14,7 @@ use crate::ovsdb::replica;
 use crate::ovsdb::transaction::{OperationResult, Transaction};
 use crate::ovsdb::value::{Map, Optional, Set, Uuid, Value};
 use crate::vswitch::tables::{BRIDGE, CONTROLLER, INTERFACE, MANAGER, OPEN_VSWITCH, PORT};
-use crate::vswitch::unit::Unit;
+use crate::vswitch::unit::{Unit, unreadable};
 
 /// A map column of strings.
 pub type Strings = BTreeMap<String, String>;
@@ -77,6 +77,9 @@ pub struct BridgeRow {
     /// The OpenFlow controllers.
     #[serde(deserialize_with = "set")]
     pub controller: Vec<Uuid>,
+    /// The mirrors.
+    #[serde(deserialize_with = "set")]
+    pub mirrors: Vec<Uuid>,
     /// Whether the Spanning Tree Protocol runs.
     pub stp_enable: bool,
     /// Whether the Rapid Spanning Tree Protocol runs.
@@ -115,6 +118,12 @@ pub struct PortRow {
     pub lacp: Option<String>,
     /// Whether the port is a VLAN bridge of ovs-vsctl.
     pub fake_bridge: bool,
+    /// Its quality of service.
+    #[serde(deserialize_with = "optional")]
+    pub qos: Option<Uuid>,
+    /// Settings, `lacp-fallback-ab` among them.
+    #[serde(deserialize_with = "map")]
+    pub other_config: Strings,
     /// The port's part in the Spanning Tree Protocol.
     #[serde(deserialize_with = "map")]
     pub status: Strings,
@@ -191,6 +200,7 @@ pub const COLUMNS: &[(&str, &[&str])] = &[
             "datapath_type",
             "fail_mode",
             "controller",
+            "mirrors",
             "stp_enable",
             "rstp_enable",
             "external_ids",
@@ -209,6 +219,8 @@ pub const COLUMNS: &[(&str, &[&str])] = &[
             "bond_active_slave",
             "lacp",
             "fake_bridge",
+            "qos",
+            "other_config",
             "status",
             "rstp_status",
             "external_ids",
@@ -383,8 +395,24 @@ fn replicated<R: serde::de::DeserializeOwned>(
 impl Unit<'_> {
     /// Reads the whole switch, in one request.
     pub async fn tables(&mut self) -> Result<Tables, Error> {
-        let results = self.session.read(&Tables::selects()).await?;
-        Tables::of(&results).map_err(|error| Error::NotCommitted { cause: format!("unreadable rows: {error}") })
+        Ok(self.tables_and(&[]).await?.0)
+    }
+
+    /// Reads the whole switch and columns of further tables, in one request; these as they come, in this order.
+    pub(crate) async fn tables_and(
+        &mut self,
+        further: &[(&'static str, &[&'static str])],
+    ) -> Result<(Tables, Vec<OperationResult>), Error> {
+        let mut selects = Tables::selects();
+        let own = selects.operations.len();
+        for (table, columns) in further {
+            selects.select(table, Vec::new(), columns);
+        }
+        let mut results = self.session.read(&selects).await?;
+        let of_further = results.split_off(own.min(results.len()));
+        let tables = Tables::of(&results);
+        let tables = tables.map_err(unreadable)?;
+        Ok((tables, of_further))
     }
 }
 

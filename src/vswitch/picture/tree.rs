@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::rows::{BridgeRow, InterfaceRow, PortRow, RemoteRow, Strings, Tables};
 use crate::ovsdb::value::Uuid;
 use crate::vswitch::derived::{self, Network};
+use crate::vswitch::doctor::Severity;
 use crate::vswitch::secrets;
 use crate::vswitch::tables::MARK;
 
@@ -24,11 +25,26 @@ pub struct Picture {
     /// The OVSDB managers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub managers: Vec<RemotePicture>,
+    /// What is wrong with the switch as a whole, as far as the database tells.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<Problem>,
     /// All bridges by name, VLAN bridges of ovs-vsctl included.
     pub bridges: Vec<BridgePicture>,
     /// Rows of the database that could not be read and are missing here, each with what is wrong with it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unreadable: Vec<String>,
+}
+
+/// Something that is wrong, or may be, as far as the database tells: what [doctor](#ovsdoctor) finds in it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
+pub struct Problem {
+    /// The code of the doctor's finding.
+    pub code: String,
+    /// How bad it is.
+    pub severity: Severity,
+    /// What was found.
+    pub message: String,
 }
 
 /// A controller of a bridge, or a manager of the switch.
@@ -68,6 +84,9 @@ pub struct BridgePicture {
     /// What this program made it as; left out if others made it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mark: Option<String>,
+    /// What is wrong with the bridge as a whole.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<Problem>,
     /// Its ports by name, the local port included.
     pub ports: Vec<PortPicture>,
 }
@@ -130,6 +149,9 @@ pub struct PortPicture {
     /// What this program made it as; left out if others made it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mark: Option<String>,
+    /// What is wrong with the port as a whole.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<Problem>,
     /// Its interfaces by name: one, or several in a bond.
     pub interfaces: Vec<InterfacePicture>,
 }
@@ -145,6 +167,9 @@ pub struct Bond {
     /// The active member, where the mode has one: its name, or its MAC address if no member has that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub active_member: Option<String>,
+    /// Whether it may work as active-backup where nobody at the other end speaks LACP; left out if not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub lacp_fallback: bool,
 }
 
 /// A port's part in the spanning tree of its bridge.
@@ -195,9 +220,15 @@ pub struct InterfacePicture {
     /// Where it leads, if it is a patch port.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub patch: Option<PatchPeer>,
+    /// The device that it runs over, if it is the VXLAN device of a network; left out where the kernel was not asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub over: Option<String>,
     /// What this program made it as; left out if others made it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mark: Option<String>,
+    /// What is wrong with it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<Problem>,
 }
 
 /// Where a tunnel leads.
@@ -234,7 +265,7 @@ pub(crate) const TUNNELS: &[&str] =
 const NO_MAC: &str = "00:00:00:00:00:00";
 
 impl Picture {
-    /// Makes the tree. Looks at each row once.
+    /// Makes the tree. Looks at each row once. What is wrong with it, `doctor::marked` adds.
     pub fn of(tables: &Tables) -> Picture {
         let index = Index::of(tables);
         let mut bridges: Vec<BridgePicture> = tables.bridges.values().flat_map(|row| index.bridges(row)).collect();
@@ -246,6 +277,7 @@ impl Picture {
             next_cfg: root.next_cfg,
             cur_cfg: root.cur_cfg,
             managers: remotes(managers),
+            problems: Vec::new(),
             bridges,
             unreadable: tables.unreadable.clone(),
         }
@@ -350,6 +382,7 @@ impl<'t> Index<'t> {
             parent: None,
             network: network.or_else(|| Network::marked(mark?)).map(|network| self.network(network)),
             mark: mark.cloned(),
+            problems: Vec::new(),
             ports,
         }
     }
@@ -377,6 +410,7 @@ impl<'t> Index<'t> {
             bond: bond(row, &interfaces),
             spanning_tree: spanning_tree(row),
             mark: row.external_ids.get(MARK).cloned(),
+            problems: Vec::new(),
             interfaces: interfaces.into_iter().map(|interface| self.interface(interface)).collect(),
         }
     }
@@ -405,7 +439,9 @@ impl<'t> Index<'t> {
                 peer: peer.clone(),
                 bridge: self.bridge_of_patch.get(peer.as_str()).map(|&bridge| bridge.to_owned()),
             }),
+            over: None,
             mark: row.external_ids.get(MARK).cloned(),
+            problems: Vec::new(),
             options,
         }
     }
@@ -431,6 +467,8 @@ fn bond(row: &PortRow, interfaces: &[&InterfaceRow]) -> Option<Bond> {
         mode: row.bond_mode.clone().unwrap_or_else(|| "active-backup".into()),
         lacp: lacp.to_owned(),
         active_member: row.bond_active_slave.as_ref().filter(|mac| *mac != NO_MAC).map(named),
+        // A key that is not "true" is false (lib/smap.c, smap_get_bool).
+        lacp_fallback: row.other_config.get("lacp-fallback-ab").is_some_and(|value| value.eq_ignore_ascii_case("true")),
     })
 }
 

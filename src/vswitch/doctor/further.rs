@@ -1,0 +1,110 @@
+//! Rows that are in no picture of the switch and that only checks look at: mirrors, and quality of service.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Deserialize;
+
+use crate::error::Error;
+use crate::ovsdb::json;
+use crate::ovsdb::transaction::OperationResult;
+use crate::ovsdb::value::{Map, Optional, Set, Uuid};
+use crate::vswitch::picture::Tables;
+use crate::vswitch::tables::{MIRROR, QOS, QUEUE};
+use crate::vswitch::unit::{Unit, unreadable};
+
+/// The columns that are read of each table; every schema since Open vSwitch 2.5 has them.
+const COLUMNS: &[(&str, &[&str])] = &[
+    (MIRROR, &["_uuid", "name", "select_all", "select_src_port", "select_dst_port", "output_port", "output_vlan"]),
+    (QOS, &["_uuid", "queues"]),
+    (QUEUE, &["_uuid"]),
+];
+
+/// See the module's description.
+#[derive(Clone, Debug, Default)]
+pub struct Further {
+    /// The mirrors of each bridge, by the bridge's name.
+    pub(super) mirrors: BTreeMap<String, Vec<MirrorRow>>,
+    /// The rows of QoS that no port refers to.
+    pub(super) unused_qos: BTreeSet<String>,
+    /// The rows of Queue that no row of QoS refers to.
+    pub(super) unused_queues: BTreeSet<String>,
+}
+
+/// A mirror. A column that the schema lacks is none, and what it might have said is not held against the mirror.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct MirrorRow {
+    _uuid: Uuid,
+    /// Its name, which may be that of others, too.
+    pub(super) name: String,
+    /// Whether it selects every frame.
+    select_all: Option<bool>,
+    select_src_port: Option<Set<Uuid>>,
+    select_dst_port: Option<Set<Uuid>>,
+    output_port: Option<Optional<Uuid>>,
+    output_vlan: Option<Optional<i64>>,
+}
+
+impl MirrorRow {
+    /// Whether it selects frames: all of them, or those of some port. `select_vlan` only takes away from these.
+    pub(super) fn has_source(&self) -> bool {
+        let mut ports = [&self.select_src_port, &self.select_dst_port].into_iter();
+        self.select_all.unwrap_or(true) || ports.any(|ports| ports.as_ref().is_none_or(|ports| !ports.0.is_empty()))
+    }
+
+    /// Whether it sends what it selects anywhere.
+    pub(super) fn has_output(&self) -> bool {
+        self.output_port.is_none_or(|port| port.0.is_some()) || self.output_vlan.is_none_or(|vlan| vlan.0.is_some())
+    }
+}
+
+#[derive(Deserialize)]
+struct QosRow {
+    _uuid: Uuid,
+    queues: Map<i64, Uuid>,
+}
+
+#[derive(Deserialize)]
+struct QueueRow {
+    _uuid: Uuid,
+}
+
+impl Further {
+    fn of(tables: &Tables, results: &[OperationResult]) -> Result<Further, json::Error> {
+        fn rows<R: serde::de::DeserializeOwned>(
+            results: &[OperationResult],
+            table: &str,
+        ) -> Result<Vec<R>, json::Error> {
+            let place = COLUMNS.iter().position(|(name, _)| *name == table);
+            Ok(place.and_then(|place| results.get(place)).map(OperationResult::rows).transpose()?.unwrap_or_default())
+        }
+        let mirrors: BTreeMap<Uuid, MirrorRow> =
+            rows::<MirrorRow>(results, MIRROR)?.into_iter().map(|row| (row._uuid, row)).collect();
+        let (qos, queues) = (rows::<QosRow>(results, QOS)?, rows::<QueueRow>(results, QUEUE)?);
+        let used: BTreeSet<Uuid> = tables.ports.values().filter_map(|port| port.qos).collect();
+        let (qos, queues_of): (Vec<Uuid>, Vec<Map<i64, Uuid>>) =
+            qos.into_iter().map(|row| (row._uuid, row.queues)).unzip();
+        let used_queues: BTreeSet<Uuid> = queues_of.into_iter().flatten().map(|(_, queue)| queue).collect();
+        let unused = |rows: Vec<Uuid>, used: &BTreeSet<Uuid>| {
+            rows.iter().filter(|uuid| !used.contains(uuid)).map(Uuid::to_text).collect()
+        };
+        let of_bridge = |uuids: &[Uuid]| {
+            let mut of_bridge: Vec<MirrorRow> = uuids.iter().filter_map(|uuid| mirrors.get(uuid).cloned()).collect();
+            of_bridge.sort_by(|one, other| one.name.cmp(&other.name));
+            of_bridge
+        };
+        Ok(Further {
+            mirrors: tables.bridges.values().map(|row| (row.name.clone(), of_bridge(&row.mirrors))).collect(),
+            unused_qos: unused(qos, &used),
+            unused_queues: unused(queues.iter().map(|row| row._uuid).collect(), &used_queues),
+        })
+    }
+}
+
+impl Unit<'_> {
+    /// Reads the whole switch, and the rows that no picture has, in one request.
+    pub(super) async fn tables_and_further(&mut self) -> Result<(Tables, Further), Error> {
+        let (tables, results) = self.tables_and(COLUMNS).await?;
+        let further = Further::of(&tables, &results);
+        Ok((tables, further.map_err(unreadable)?))
+    }
+}

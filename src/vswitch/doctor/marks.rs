@@ -1,0 +1,46 @@
+//! Findings in a picture: what the doctor finds where only the database was read, put where it belongs.
+
+use super::examination::Examination;
+use super::{Finding, datapaths, examine};
+use crate::vswitch::picture::{BridgePicture, Picture, Problem, Tables};
+
+/// The picture of a switch with the problems that the database tells. They are the doctor's findings, so `show` and
+/// `doctor` can't disagree.
+pub fn marked(tables: &Tables) -> Picture {
+    let examination = Examination::of_database(tables);
+    let findings = examine(&examination).findings;
+    // The doctor tells of a bridge without a datapath once. In a picture, each of its ports shows that it does not work.
+    let is_dead = |bridge: &BridgePicture| datapaths::is_unusable(&examination, bridge);
+    let dead: Vec<bool> = examination.picture.bridges.iter().map(is_dead).collect();
+    let mut picture = examination.picture;
+    for (bridge, _) in picture.bridges.iter_mut().zip(dead).filter(|(_, dead)| *dead) {
+        let message = format!("does not work, as bridge {} has no usable datapath", bridge.name);
+        let problem = Problem { code: datapaths::UNKNOWN.name.into(), severity: datapaths::UNKNOWN.severity, message };
+        for interface in bridge.ports.iter_mut().flat_map(|port| &mut port.interfaces) {
+            interface.problems.push(problem.clone());
+        }
+    }
+    for finding in &findings {
+        let problem =
+            Problem { code: finding.code.clone(), severity: finding.severity, message: finding.message.clone() };
+        place_of(&mut picture, finding).push(problem);
+    }
+    picture
+}
+
+/// The problems of what a finding is about: the smallest part that it names.
+fn place_of<'p>(picture: &'p mut Picture, finding: &Finding) -> &'p mut Vec<Problem> {
+    let bridge = finding.bridge.as_ref().and_then(|name| position(&picture.bridges, name, |bridge| &bridge.name));
+    let Some(bridge) = bridge.and_then(|place| picture.bridges.get_mut(place)) else { return &mut picture.problems };
+    let port = finding.port.as_ref().and_then(|name| position(&bridge.ports, name, |port| &port.name));
+    let Some(port) = port.and_then(|place| bridge.ports.get_mut(place)) else { return &mut bridge.problems };
+    let interface =
+        finding.interface.as_ref().and_then(|name| position(&port.interfaces, name, |interface| &interface.name));
+    let Some(interface) = interface.and_then(|place| port.interfaces.get_mut(place)) else { return &mut port.problems };
+    &mut interface.problems
+}
+
+/// The place of what has this name; a picture is sorted by names.
+fn position<T>(sorted: &[T], name: &String, of: impl Fn(&T) -> &String) -> Option<usize> {
+    sorted.binary_search_by(|element| of(element).cmp(name)).ok()
+}
