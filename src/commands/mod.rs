@@ -119,6 +119,9 @@ pub struct Entry {
     /// The JSON Schema of the answer.
     pub answer_schema: fn() -> Schema,
     execute: for<'a> fn(Arguments, &'a mut Session) -> Running<'a>,
+    /// Reads the arguments and carries out nothing.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) understand: fn(Arguments) -> Result<(), Error>,
 }
 
 impl Entry {
@@ -133,6 +136,8 @@ impl Entry {
             arguments_schema: || schema_for!(C),
             answer_schema: || schema_for!(C::Answer),
             execute: |arguments, session| Box::pin(execute::<C>(arguments, session)),
+            #[cfg(any(test, fuzzing))]
+            understand: |mut arguments| understand::<C>(&mut arguments).map(drop),
         }
     }
 
@@ -156,14 +161,20 @@ pub fn read(json: &str) -> Result<Map<String, Value>, Error> {
 const COMMENT_MAX: usize = 1024;
 
 async fn execute<C: Command>(mut arguments: Arguments, session: &mut Session) -> Result<Value, Error> {
-    let mode = Mode {
-        dry_run: arguments::take_flag(&mut arguments, "dry_run", false)?,
-        report: arguments::take_flag(&mut arguments, "report", false)?,
-        verify: arguments::take_flag(&mut arguments, "verify", true)?,
-    };
-    let command: C = arguments::decode(&arguments)?;
-    command.check()?;
+    let (mode, command) = understand::<C>(&mut arguments)?;
     perform(C::NAME, arguments, &command.mark(), mode, &Answered(&command), session).await
+}
+
+/// What is asked for, without looking at anything but the arguments. What all commands have in common is taken out.
+fn understand<C: Command>(arguments: &mut Arguments) -> Result<(Mode, C), Error> {
+    let mode = Mode {
+        dry_run: arguments::take_flag(arguments, "dry_run", false)?,
+        report: arguments::take_flag(arguments, "report", false)?,
+        verify: arguments::take_flag(arguments, "verify", true)?,
+    };
+    let command: C = arguments::decode(arguments)?;
+    command.check()?;
+    Ok((mode, command))
 }
 
 /// The part of the way that is the same for all commands, whatever their types.
