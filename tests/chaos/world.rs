@@ -199,10 +199,9 @@ impl World {
         if !self.switch.fill_disk() {
             return false;
         }
-        let count = json!({"op": "mutate", "table": "Open_vSwitch", "where": [], "mutations": [["next_cfg", "+=", 1]]});
         let full = (0..100).any(|length| {
             let comment = json!({"op": "comment", "comment": "x".repeat(1000 - length * 10)});
-            self.switch.database.try_transact(&[count.clone(), comment]).is_err()
+            self.switch.database.try_transact(&[count_up(), comment]).is_err()
         });
         assert!(full, "the disk does not become full");
         true
@@ -240,6 +239,11 @@ impl World {
             fs::rename(self.away(), self.switch.database.socket()).unwrap();
         }
         self.switch.empty_disk();
+        if self.active == Fault::DiskFull {
+            // The kernel takes a moment to give the space back.
+            let written = wait_until(LIMIT, || self.switch.database.try_transact(&[count_up()]).is_ok());
+            assert!(written, "the database can't be written after there is space again\n{}", self.switch.logs());
+        }
         self.switch.bring_back();
         if self.active == Fault::DiskFull {
             self.compact();
@@ -331,6 +335,11 @@ impl Drop for World {
         let _ = self.server.kill();
         let _ = self.server.wait();
     }
+}
+
+/// A change that changes nothing.
+fn count_up() -> Value {
+    json!({"op": "mutate", "table": "Open_vSwitch", "where": [], "mutations": [["next_cfg", "+=", 1]]})
 }
 
 fn judge(plan: &mut Plan, from: From, message: &Value) -> Fate {

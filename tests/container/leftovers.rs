@@ -117,12 +117,12 @@ fn a_socket_whose_server_accepts_nobody_costs_nothing() {
     let path = place.run().join("busy.sock");
     let stream = |flags| socket::socket(AddressFamily::Unix, SockType::Stream, flags, None).unwrap();
     let address = UnixAddr::new(&path).unwrap();
-    let listener = stream(SockFlag::empty());
+    let listener = stream(SockFlag::SOCK_CLOEXEC);
     socket::bind(listener.as_raw_fd(), &address).unwrap();
     socket::listen(&listener, Backlog::new(1).unwrap()).unwrap();
     let mut waiting = Vec::new();
     let full = loop {
-        let client = stream(SockFlag::SOCK_NONBLOCK);
+        let client = stream(SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC);
         match socket::connect(client.as_raw_fd(), &address) {
             Ok(()) => waiting.push(client),
             Err(error) => break error,
