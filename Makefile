@@ -9,7 +9,7 @@ CARGO   ?= cargo
 RUST_TEST_THREADS ?= $(shell echo $$(( 3 * $$(nproc) )))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-docker lint build man flist bench generate record-limits record-hot-functions install clean
+.PHONY: help setup demo test test-docker chaos fuzz lint build man flist bench generate record-limits record-hot-functions install clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -38,6 +38,20 @@ test: setup $(if $(filter 0,$(shell id -u)),flist,build) ## run all tests, as ro
 
 test-docker: ## run the black-box tests on the ovsdb-server of the container's image, after make flist
 	$(TEST_DOCKER)
+
+# The short form is part of make test. This one takes about an hour on two processors.
+CHAOS_SEED ?= $(shell date +%s)
+CHAOS_WORLDS ?= $(RUST_TEST_THREADS)
+CHAOS_CALM ?= 1000
+CHAOS_COMMANDS ?= 10000
+CHAOS_RACES ?= 3000
+CHAOS = $(foreach name,SEED WORLDS CALM COMMANDS RACES,CHAOS_$(name)=$(CHAOS_$(name)))
+
+chaos: setup ## hold 10,000 commands under faults, and races, against database and kernel; CHAOS_SEED=1 CHAOS_COMMANDS=100 for less
+	$(CHAOS) $(CARGO) test --no-fail-fast --test chaos -- --nocapture --test-threads 1
+
+fuzz: setup ## fuzz what reads strangers' bytes, a minute for each target; FUZZ="300 framing" for one and longer
+	@CARGO="$(CARGO)" scripts/fuzz $(FUZZ)
 
 lint: setup ## check formatting, clippy and the documentation
 	$(CARGO) fmt --all --check

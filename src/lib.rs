@@ -24,6 +24,8 @@ pub mod container;
 pub mod credentials;
 pub mod deadline;
 pub mod error;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod links;
 pub mod log;
 pub mod one_shot;

@@ -131,6 +131,9 @@ pub struct Entry {
     /// The names of the arguments, besides those of every command.
     pub known: fn() -> Vec<&'static str>,
     execute: for<'a> fn(Arguments, bool, &'a mut Session) -> Running<'a>,
+    /// Reads the arguments and carries out nothing.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) understand: fn(Arguments) -> Result<(), Error>,
 }
 
 impl Entry {
@@ -147,6 +150,8 @@ impl Entry {
             needs_no_arguments: || arguments::decode(&Arguments::new()).is_ok_and(|command: C| command.check().is_ok()),
             known: C::known,
             execute: |arguments, strict, session| Box::pin(execute::<C>(arguments, strict, session)),
+            #[cfg(any(test, fuzzing))]
+            understand: |mut arguments| understand::<C>(&mut arguments, false).map(drop),
         }
     }
 
@@ -177,13 +182,21 @@ pub fn read(json: &str) -> Result<Map<String, Value>, Error> {
 const COMMENT_MAX: usize = 1024;
 
 async fn execute<C: Command>(mut arguments: Arguments, strict: bool, session: &mut Session) -> Result<Value, Error> {
-    let strict = arguments::take_flag(&mut arguments, "strict", strict)?;
+    let (mode, notes, command) = understand::<C>(&mut arguments, strict)?;
+    let report = perform(C::NAME, arguments, &command.mark(), mode, &Answered(&command), session).await?;
+    answer(report, notes, mode)
+}
+
+/// What is asked for and what is to be noted about it, without looking at anything but the arguments. What all commands
+/// have in common is taken out of them.
+fn understand<C: Command>(arguments: &mut Arguments, strict: bool) -> Result<(Mode, Vec<String>, C), Error> {
+    let strict = arguments::take_flag(arguments, "strict", strict)?;
     let mode = Mode {
-        dry_run: arguments::take_flag(&mut arguments, "dry_run", false)?,
-        report: arguments::take_flag(&mut arguments, "report", false)?,
-        verify: arguments::take_verify(&mut arguments)?,
+        dry_run: arguments::take_flag(arguments, "dry_run", false)?,
+        report: arguments::take_flag(arguments, "report", false)?,
+        verify: arguments::take_verify(arguments)?,
     };
-    let unknown = unknown::of(C::NAME, &arguments, &C::known());
+    let unknown = unknown::of(C::NAME, arguments, &C::known());
     if strict {
         unknown::refuse(&unknown)?;
     }
@@ -192,10 +205,9 @@ async fn execute<C: Command>(mut arguments: Arguments, strict: bool, session: &m
     for note in &notes {
         tracing::warn!("{note}");
     }
-    let command: C = arguments::decode(&arguments)?;
+    let command: C = arguments::decode(arguments)?;
     command.check()?;
-    let report = perform(C::NAME, arguments, &command.mark(), mode, &Answered(&command), session).await?;
-    answer(report, notes, mode)
+    Ok((mode, notes, command))
 }
 
 /// A report with what was noted before anything was done, or the bare result.

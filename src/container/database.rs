@@ -3,7 +3,8 @@
 //! The agent kills without warning, so whatever is written is written beside the database and then renamed over it.
 
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -21,35 +22,36 @@ fn tool(arguments: &[&str]) -> Result<String, Problem> {
     output("ovsdb-tool", arguments, TOOL_LIMIT)
 }
 
-/// Makes the database usable by the installed daemons, whatever it is now.
-pub(super) fn prepare(step: &str, paths: &Paths) -> Result<(), Problem> {
-    let file = paths.database.as_path();
-    let prepared = bring_up_to_date(step, file, text(&paths.schema)?).and_then(|()| fill_root_row(file));
-    // ovsdb-tool locks what it works on, and leaves the lock files.
-    for used in [file, &beside(file, ".new")] {
-        stale::remove_lock_of(used);
+/// Makes the database usable by the installed daemons, whatever it is now. `file` is the database itself, which a
+/// symbolic link may lead to.
+pub(super) fn prepare(step: &str, paths: &Paths, file: &Path) -> Result<(), Problem> {
+    let id_file = paths.database.with_file_name("system-id.conf");
+    // What an init that was killed has left unfinished.
+    for unfinished in [beside(file, NEW), beside(file, BACKUP), beside(&id_file, NEW)] {
+        let _ = fs::remove_file(unfinished);
     }
+    let prepared = bring_up_to_date(step, file, text(&paths.schema)?).and_then(|()| fill_root_row(file, &id_file));
+    // ovsdb-tool locks what it makes, and leaves the lock file.
+    stale::remove_lock_of(&beside(file, NEW));
     prepared
 }
 
 /// Leaves a database that is whole and has the schema of the installed daemons.
 fn bring_up_to_date(step: &str, file: &Path, schema: &str) -> Result<(), Problem> {
-    match fs::metadata(file) {
-        Ok(metadata) if metadata.len() == 0 => {
+    match Version::of(file)? {
+        Some(version) if version.length == 0 => {
             say(step, format_args!("{} is empty, there is nothing to keep; making a new database", file.display()));
-            create(file, schema)?;
+            create(file, schema, Some(&version))
         }
-        Ok(_) => {
+        Some(_) => {
             mend_torn_end(step, file)?;
-            convert(step, file, schema)?;
+            convert(step, file, schema)
         }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+        None => {
             say(step, format_args!("making the database {}", file.display()));
-            create(file, schema)?;
+            create(file, schema, None)
         }
-        Err(error) => return Err(Problem::io(file.display(), error)),
     }
-    Ok(())
 }
 
 fn text(path: &Path) -> Result<&str, Problem> {
@@ -63,21 +65,83 @@ fn beside(file: &Path, suffix: &str) -> PathBuf {
     file.with_file_name(name)
 }
 
-/// Puts a finished file in the place of another; after this, a crash finds the one or the other, whole.
-fn rename_over(from: &Path, to: &Path) -> Result<(), Problem> {
-    let renamed = File::open(from)
-        .and_then(|file| file.sync_all())
-        .and_then(|()| fs::rename(from, to))
-        .and_then(|()| File::open(to.parent().unwrap_or(Path::new("/")))?.sync_all());
-    renamed.map_err(|error| Problem::io(format_args!("putting {} in place", to.display()), error))
+/// What tells whether somebody has written to a file since.
+#[derive(PartialEq)]
+struct Version {
+    inode: u64,
+    length: u64,
+    modified: SystemTime,
 }
 
-fn create(file: &Path, schema: &str) -> Result<(), Problem> {
-    let new = beside(file, ".new");
-    // Usually there is none. If one is there and stays, ovsdb-tool says so.
-    let _ = fs::remove_file(&new);
-    tool(&["create", text(&new)?, schema])?;
-    rename_over(&new, file)
+impl Version {
+    /// None if there is no such file.
+    fn of(file: &Path) -> Result<Option<Self>, Problem> {
+        let metadata = match fs::metadata(file) {
+            Ok(metadata) => metadata,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(Problem::io(file.display(), error)),
+        };
+        let modified = metadata.modified().map_err(|error| Problem::io(file.display(), error))?;
+        Ok(Some(Version { inode: metadata.ino(), length: metadata.len(), modified }))
+    }
+}
+
+/// The suffixes of files that are written beside their place.
+const NEW: &str = ".new";
+const BACKUP: &str = ".backup-unfinished";
+
+/// A file that is written beside its place. What is left of it when this is dropped is removed: a full disk must not be
+/// filled further by what nobody uses.
+struct Unfinished(PathBuf);
+
+impl Unfinished {
+    fn beside(file: &Path, suffix: &str) -> Self {
+        let path = beside(file, suffix);
+        // Usually there is none. If one is there and stays, whoever is to write it says so.
+        let _ = fs::remove_file(&path);
+        Unfinished(path)
+    }
+
+    /// Puts it in the place of another file; after this, a crash finds the one or the other, whole.
+    fn put_over(self, to: &Path) -> Result<(), Problem> {
+        let renamed = File::open(&self.0)
+            .and_then(|file| file.sync_all())
+            .and_then(|()| fs::rename(&self.0, to))
+            .and_then(|()| File::open(to.parent().unwrap_or(Path::new("/")))?.sync_all());
+        renamed.map_err(|error| Problem::io(format_args!("putting {} in place", to.display()), error))
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        // It was put in its place, or was never written, or stays as a leftover that the next start removes.
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+/// Puts a new database in the place of what was read, after `first`. Nobody may use the database meanwhile, and nobody
+/// may have written to it since it was read: a server that was started after the first look would lose what it has
+/// acknowledged.
+fn replace<T>(
+    file: &Path,
+    read: Option<&Version>,
+    new: Unfinished,
+    first: impl FnOnce() -> Result<T, Problem>,
+) -> Result<T, Problem> {
+    let kept = |why| Problem(format!("{} is kept as it is: {why}", file.display()));
+    let _lock = stale::lock(file)?.ok_or_else(|| kept("an ovsdb-server has begun to use it"))?;
+    if Version::of(file)?.as_ref() != read {
+        return Err(kept("it was changed while it was prepared"));
+    }
+    let done = first()?;
+    new.put_over(file)?;
+    Ok(done)
+}
+
+fn create(file: &Path, schema: &str, instead_of: Option<&Version>) -> Result<(), Problem> {
+    let new = Unfinished::beside(file, NEW);
+    tool(&["create", text(&new.0)?, schema])?;
+    replace(file, instead_of, new, || Ok(()))
 }
 
 /// A copy that tells of which schema version and of when it is.
@@ -85,9 +149,9 @@ fn back_up(file: &Path, version: &str) -> Result<PathBuf, Problem> {
     // A clock that is before 1970 still leaves a name.
     let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let backup = beside(file, &format!(".backup-{version}-{seconds}"));
-    let unfinished = beside(file, ".backup-unfinished");
-    fs::copy(file, &unfinished).map_err(|error| Problem::io(format_args!("copying {}", file.display()), error))?;
-    rename_over(&unfinished, &backup)?;
+    let unfinished = Unfinished::beside(file, BACKUP);
+    fs::copy(file, &unfinished.0).map_err(|error| Problem::io(format_args!("copying {}", file.display()), error))?;
+    unfinished.put_over(&backup)?;
     Ok(backup)
 }
 
@@ -95,6 +159,7 @@ fn back_up(file: &Path, version: &str) -> Result<PathBuf, Problem> {
 /// as it is: ovsdb-server serves any schema, and ovs-vswitchd ignores columns that it does not know.
 fn convert(step: &str, file: &Path, schema: &str) -> Result<(), Problem> {
     let path = text(file)?;
+    let read = Version::of(file)?;
     let kept = |Problem(why): Problem| Problem(format!("{path} is kept as it is, but can't be used: {why}"));
     if is_clustered(file)? {
         return Err(kept(Problem(
@@ -119,15 +184,12 @@ fn convert(step: &str, file: &Path, schema: &str) -> Result<(), Problem> {
         }
         return Ok(());
     }
-    let new = beside(file, ".new");
-    let _ = fs::remove_file(&new);
-    tool(&["convert", path, schema, text(&new)?]).map_err(|Problem(why)| {
-        let _ = fs::remove_file(&new);
+    let new = Unfinished::beside(file, NEW);
+    tool(&["convert", path, schema, text(&new.0)?]).map_err(|Problem(why)| {
         Problem(format!("converting {path} from schema {from} to {to} failed, the old database is kept: {why}"))
     })?;
     // Only now that it will be replaced: a container that is started again and again must not fill the disk with copies.
-    let backup = back_up(file, &from)?;
-    rename_over(&new, file)?;
+    let backup = replace(file, read.as_ref(), new, || back_up(file, &from))?;
     say(step, format_args!("converted the database from schema {from} to {to}; the old one is {}", backup.display()));
     Ok(())
 }
@@ -170,6 +232,7 @@ fn database_name(file: &Path) -> Result<String, Problem> {
 /// A process that is killed in the middle of writing leaves part of a record at the end of the file. ovsdb-server goes
 /// on without it; ovsdb-tool does not, so it is cut off, after a copy. Damage anywhere else is not for us to judge.
 fn mend_torn_end(step: &str, file: &Path) -> Result<(), Problem> {
+    let read = Version::of(file)?;
     let bytes = fs::read(file).map_err(|error| Problem::io(file.display(), error))?;
     let good = whole_records(&bytes);
     let rest = &bytes[good..];
@@ -181,11 +244,9 @@ fn mend_torn_end(step: &str, file: &Path) -> Result<(), Problem> {
     {
         return Ok(());
     }
-    let backup = back_up(file, "torn")?;
-    let new = beside(file, ".new");
-    let written = File::create(&new).and_then(|mut file| file.write_all(&bytes[..good]));
-    written.map_err(|error| Problem::io(new.display(), error))?;
-    rename_over(&new, file)?;
+    let new = Unfinished::beside(file, NEW);
+    fs::write(&new.0, &bytes[..good]).map_err(|error| Problem::io(new.0.display(), error))?;
+    let backup = replace(file, read.as_ref(), new, || back_up(file, "torn"))?;
     let lost = rest.len();
     say(
         step,
@@ -202,17 +263,17 @@ fn whole_records(bytes: &[u8]) -> usize {
         // A header that can't be read is that of no whole record.
         let line = std::str::from_utf8(&header[..end]).unwrap_or_default();
         let Some(length) = line.split(' ').next().and_then(|length| length.parse::<usize>().ok()) else { break };
-        let next = good + MAGIC.len() + end + 1 + length;
-        if next > bytes.len() {
-            break;
+        // A length that no file can have is one that this file does not have.
+        match (good + MAGIC.len() + end + 1).checked_add(length) {
+            Some(next) if next <= bytes.len() => good = next,
+            _ => break,
         }
-        good = next;
     }
     good
 }
 
 /// Adds the row of the root table and what identifies this system in it; changes nothing that is right already.
-fn fill_root_row(file: &Path) -> Result<(), Problem> {
+fn fill_root_row(file: &Path, id_file: &Path) -> Result<(), Problem> {
     let path = text(file)?;
     let query = r#"["Open_vSwitch",{"op":"select","table":"Open_vSwitch","where":[],
         "columns":["external_ids","ovs_version","system_type","system_version"]}]"#;
@@ -224,7 +285,7 @@ fn fill_root_row(file: &Path) -> Result<(), Problem> {
     let row = &reply[0]["rows"][0];
     let stored_id = row["external_ids"][1].as_array().into_iter().flatten();
     let stored_id = stored_id.filter(|pair| pair[0] == "system-id").find_map(|pair| pair[1].as_str());
-    let system_id = system_id(file, stored_id)?;
+    let system_id = system_id(id_file, stored_id)?;
 
     let mut operations = vec![json!("Open_vSwitch")];
     if row.is_null() {
@@ -263,10 +324,10 @@ fn parse(text: &str) -> Result<Value, Problem> {
     serde_json::from_str(text).map_err(|error| Problem(format!("unreadable answer of ovsdb-tool: {error}")))
 }
 
-/// The system's id: from the file beside the database, as ovs-ctl(8) keeps it, else from the database, else a new one.
-fn system_id(database: &Path, stored: Option<&str>) -> Result<String, Problem> {
-    let file = database.with_file_name("system-id.conf");
-    match fs::read_to_string(&file) {
+/// The system's id: from the file in the database's directory, as ovs-ctl(8) keeps it, else from the database, else a
+/// new one.
+fn system_id(file: &Path, stored: Option<&str>) -> Result<String, Problem> {
+    match fs::read_to_string(file) {
         Ok(id) if !id.trim().is_empty() => return Ok(id.trim().to_owned()),
         Ok(_) => {}
         Err(error) if error.kind() == ErrorKind::NotFound => {}
@@ -274,9 +335,9 @@ fn system_id(database: &Path, stored: Option<&str>) -> Result<String, Problem> {
         Err(error) => return Err(Problem::io(file.display(), error)),
     }
     let id = stored.map_or_else(|| uuid::Uuid::new_v4().to_string(), str::to_owned);
-    let new = beside(&file, ".new");
-    fs::write(&new, format!("{id}\n")).map_err(|error| Problem::io(new.display(), error))?;
-    rename_over(&new, &file)?;
+    let new = Unfinished::beside(file, NEW);
+    fs::write(&new.0, format!("{id}\n")).map_err(|error| Problem::io(new.0.display(), error))?;
+    new.put_over(file)?;
     Ok(id)
 }
 
@@ -320,6 +381,10 @@ mod tests {
         let first = record("{\"a\":1}\n").len();
         for end in first + 1..file.len() {
             assert_eq!(whole_records(&file.as_bytes()[..end]), first, "cut at {end}");
+        }
+        for length in [u64::MAX, u64::MAX - 20, u64::MAX - 53, u64::MAX - 54, 1 << 63] {
+            let huge = format!("OVSDB JSON {length} {}\n{{}}\n", "0".repeat(40));
+            assert_eq!(whole_records(huge.as_bytes()), 0, "{length}");
         }
         assert_eq!(whole_records(b"garbage"), 0);
         assert_eq!(whole_records(b""), 0);

@@ -23,13 +23,14 @@ pub fn run(paths: &Paths) -> Result<(), Problem> {
     for directory in parents.into_iter().flatten() {
         fs::create_dir_all(directory).map_err(|error| Problem::io(directory.display(), error))?;
     }
-    let _alone = process::have_alone(paths.database.parent().unwrap_or(Path::new("/")), TIME_FOR_OTHERS)?;
-    stale::remove(STEP, &paths.run, &paths.database)?;
-    if stale::is_in_use(&paths.database) {
-        say(STEP, format_args!("an ovsdb-server uses {}, which is left as it is", paths.database.display()));
+    let database = stale::target(&paths.database)?;
+    let _alone = process::have_alone(database.parent().unwrap_or(Path::new("/")), TIME_FOR_OTHERS)?;
+    stale::remove(STEP, &paths.run)?;
+    if stale::is_in_use(&database)? {
+        say(STEP, format_args!("an ovsdb-server uses {}, which is left as it is", database.display()));
         return Ok(());
     }
-    database::prepare(STEP, paths)
+    database::prepare(STEP, paths, &database)
 }
 
 /// Ends the process whatever it is waiting for; the tools that it runs end with it. Whatever is half-written by then has

@@ -221,6 +221,23 @@ fn damage_in_the_middle_is_refused_and_kept() {
 }
 
 #[test]
+fn a_record_of_impossible_length_does_not_hold_it_up() {
+    let place = Place::with_database(&schema());
+    place.init_ok();
+    let whole = place.database_bytes();
+    let hash = "0".repeat(40);
+    for length in [u64::MAX, u64::MAX - 72, u64::MAX - 73, u64::MAX - 74, 1 << 63] {
+        let record = format!("OVSDB JSON {length} {hash}\n{{}}\n");
+        replace(&place, record.as_bytes());
+        place.init_refused();
+        // At the end it is a record that is not whole, as ovsdb-server sees it too.
+        replace(&place, &[&whole[..], record.as_bytes()].concat());
+        place.init_ok();
+        assert_eq!(place.database_bytes(), whole);
+    }
+}
+
+#[test]
 fn a_directory_in_the_place_of_the_database_is_named() {
     let place = Place::new();
     fs::create_dir_all(place.database()).unwrap();

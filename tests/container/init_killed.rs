@@ -72,10 +72,7 @@ fn path_with_tool(place: &Place, script: &str) -> OsString {
 fn the_programs_that_init_runs_do_not_get_the_host_agents_pipes() {
     let place = Place::with_database(&older_schema());
     let seen = place.directory().join("seen");
-    let path = search_path();
-    let real = std::env::split_paths(&path).map(|directory| directory.join("ovsdb-tool")).find(|file| file.exists());
-    let script =
-        format!("#!/bin/sh\nls -l /proc/$$/fd >>'{}'\nexec '{}' \"$@\"\n", seen.display(), real.unwrap().display());
+    let script = format!("#!/bin/sh\nls -l /proc/$$/fd >>'{}'\nexec '{}' \"$@\"\n", seen.display(), real_tool());
     let mut command = Command::new("sh");
     command.args(["-c", "exec \"$0\" init 3>>\"$1\" 4>>\"$1\""]).arg(BINARY).arg(place.directory().join("agents-pipe"));
     place.set_environment(&mut command);
@@ -95,4 +92,47 @@ fn a_tool_that_hangs_is_ended_by_inits_own_deadline() {
     let said = said(&mut command).unwrap_err();
     assert!(said.contains("did not end within"), "{said}");
     assert_eq!(place.database_bytes(), before);
+}
+
+/// The ovsdb-tool of the system.
+fn real_tool() -> String {
+    let path = search_path();
+    let mut found = std::env::split_paths(&path).map(|directory| directory.join("ovsdb-tool"));
+    found.find(|file| file.exists()).unwrap().display().to_string()
+}
+
+#[test]
+fn what_is_written_while_the_database_is_converted_is_not_lost() {
+    let place = Place::with_database(&older_schema());
+    let tool = real_tool();
+    let change = r#"["Open_vSwitch",{"op":"update","table":"Bridge","where":[],"row":{"flood_vlans":5}}]"#;
+    let script = format!(
+        "#!/bin/sh\n'{tool}' \"$@\"\nstatus=$?\n\
+         if [ \"$1\" = convert ]; then '{tool}' transact \"$2\" '{change}' >/dev/null; fi\nexit $status\n"
+    );
+    let said = said(place.plugin(&["init"]).env("PATH", path_with_tool(&place, &script))).unwrap_err();
+    assert!(said.contains("kept") && said.contains("was changed while it was prepared"), "{said}");
+    assert_eq!(place.rows("Bridge")[0]["flood_vlans"], 5);
+    assert_eq!(place.beside_database(), Vec::<String>::new());
+    place.init_ok();
+    assert_eq!(place.rows("Bridge")[0]["flood_vlans"], 5);
+}
+
+#[test]
+fn a_server_that_starts_while_the_database_is_converted_keeps_its_file() {
+    let place = Place::with_database(&older_schema());
+    let (tool, pid) = (real_tool(), place.directory().join("pid"));
+    let server = format!("--pidfile='{}' --detach -vconsole:off --no-chdir --unixctl=none", pid.display());
+    let script = format!(
+        "#!/bin/sh\n'{tool}' \"$@\"\nstatus=$?\n\
+         if [ \"$1\" = convert ]; then ovsdb-server {server} \"$2\" >&2 || exit 99; fi\nexit $status\n"
+    );
+    let old = place.database_bytes();
+    let said = said(place.plugin(&["init"]).env("PATH", path_with_tool(&place, &script)));
+    let pid = fs::read_to_string(pid).unwrap().trim().parse().unwrap();
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL).unwrap();
+    let said = said.unwrap_err();
+    assert!(said.contains("kept") && said.contains("an ovsdb-server has begun to use it"), "{said}");
+    assert_eq!(place.database_bytes(), old);
+    assert_eq!(place.beside_database(), Vec::<String>::new());
 }

@@ -1,25 +1,29 @@
 //! What processes that are gone have left is removed; what belongs to a living one stays.
 
 use std::fs;
+use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::process::{Child, Command};
 use std::time::Duration;
 
-use crate::place::{BRIDGE, Place, schema};
+use nix::errno::Errno;
+use nix::sys::socket::{self, AddressFamily, Backlog, SockFlag, SockType, UnixAddr};
+
+use crate::place::{BRIDGE, LOCK, Place, schema};
 use crate::support::{Database, spawn_daemon, wait_until};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// An ovsdb-server of the test's own.
-struct Server {
+pub struct Server {
     child: Child,
     files: Vec<PathBuf>,
 }
 
 impl Server {
     /// Serves a database of the place, with its files named like those of the container.
-    fn start(place: &Place, database: PathBuf) -> Server {
+    pub fn start(place: &Place, database: PathBuf) -> Server {
         let file = |name: &str| place.run().join(name);
         let files = vec![file("db.sock"), file("ovsdb-server.pid"), file("ovsdb-server.ctl")];
         let mut command = Command::new("setpriv");
@@ -53,14 +57,12 @@ fn files_of_dead_processes_are_removed() {
     let place = Place::with_database(&schema());
     let mut server = Server::start(&place, place.database());
     server.kill();
-    let lock = place.database().with_file_name(".conf.db.~lock~");
-    assert!(server.files.iter().all(|file| file.exists()) && lock.exists());
+    assert!(server.files.iter().all(|file| file.exists()));
     let said = place.init_ok();
     for file in &server.files {
         assert!(!file.exists(), "{} is still there", file.display());
         assert!(said.contains(&format!("removed {}", file.display())), "{said}");
     }
-    assert!(!lock.exists());
     assert_eq!(place.bridges(), [BRIDGE]);
 }
 
@@ -107,4 +109,47 @@ fn sockets_that_are_listened_on_stay_and_so_do_files_of_other_kinds() {
     fs::write(&note, "1\n").unwrap();
     place.init_ok();
     assert!(listened.exists() && note.exists() && !left.exists());
+}
+
+#[test]
+fn a_socket_whose_server_accepts_nobody_costs_nothing() {
+    let place = Place::with_database(&schema());
+    let path = place.run().join("busy.sock");
+    let stream = |flags| socket::socket(AddressFamily::Unix, SockType::Stream, flags, None).unwrap();
+    let address = UnixAddr::new(&path).unwrap();
+    let listener = stream(SockFlag::SOCK_CLOEXEC);
+    socket::bind(listener.as_raw_fd(), &address).unwrap();
+    socket::listen(&listener, Backlog::new(1).unwrap()).unwrap();
+    let mut waiting = Vec::new();
+    let full = loop {
+        let client = stream(SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC);
+        match socket::connect(client.as_raw_fd(), &address) {
+            Ok(()) => waiting.push(client),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(full, Errno::EAGAIN);
+    // Waiting for a place would take until init's own deadline, and fail.
+    place.init_ok();
+    assert!(path.exists());
+    drop((listener, waiting));
+    place.init_ok();
+    assert!(!path.exists());
+}
+
+#[test]
+fn a_lock_file_that_can_not_be_locked_is_an_error_and_not_a_server() {
+    let place = Place::with_database(&schema());
+    place.transact(
+        serde_json::json!([{"op": "update", "table": "Open_vSwitch", "where": [], "row": {"ovs_version": "1"}}]),
+    );
+    let lock = place.database().with_file_name(LOCK);
+    fs::create_dir(&lock).unwrap();
+    let before = place.files();
+    let said = place.init().unwrap_err();
+    assert!(said.contains(&format!("the lock file {}: ", lock.display())), "{said}");
+    assert_eq!(place.files(), before);
+    fs::remove_dir(&lock).unwrap();
+    place.init_ok();
+    assert_ne!(place.root()["ovs_version"], "1");
 }

@@ -7,9 +7,11 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod full_disk;
 mod init;
 mod init_killed;
 mod leftovers;
+mod links;
 mod manifest;
 mod place;
 mod ready;

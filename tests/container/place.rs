@@ -12,6 +12,9 @@ use crate::support::{self, SCHEMA_FILE, output_of, plain, run_to_end, scratch_di
 /// The bridge in the databases that are made here.
 pub const BRIDGE: &str = "kept";
 
+/// The lock file of the database (lib/lockfile.c).
+pub const LOCK: &str = ".conf.db.~lock~";
+
 /// Directories for sockets, the database and logs, none of which exists yet. Removed when dropped.
 pub struct Place {
     directory: PathBuf,
@@ -108,14 +111,15 @@ impl Place {
         said
     }
 
-    /// Every file below the directory, with its content.
+    /// Every file below the directory, with its content. The lock file of the database is of no interest: whoever uses
+    /// the database leaves it, and only a lock on it means something.
     pub fn files(&self) -> BTreeMap<PathBuf, Vec<u8>> {
         fn collect(directory: &Path, files: &mut BTreeMap<PathBuf, Vec<u8>>) {
             for entry in fs::read_dir(directory).into_iter().flatten() {
                 let path = entry.unwrap().path();
                 if path.is_dir() {
                     collect(&path, files);
-                } else {
+                } else if !path.ends_with(LOCK) {
                     files.insert(path.clone(), fs::read(&path).unwrap_or_default());
                 }
             }
@@ -130,7 +134,7 @@ impl Place {
         let mut names: Vec<_> = fs::read_dir(self.directory.join("db"))
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .filter(|name| name != "conf.db" && name != "system-id.conf")
+            .filter(|name| !["conf.db", "system-id.conf", LOCK].contains(&name.as_str()))
             .collect();
         names.sort();
         names
@@ -186,7 +190,7 @@ impl Place {
 
     /// ovsdb-tool leaves its lock file, which is of no interest here.
     pub fn remove_lock(&self) {
-        let _ = fs::remove_file(self.directory.join("db/.conf.db.~lock~"));
+        let _ = fs::remove_file(self.database().with_file_name(LOCK));
     }
 }
 

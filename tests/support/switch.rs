@@ -1,6 +1,7 @@
 //! A switch of the test's own: `ovsdb-server` and `ovs-vswitchd` in a namespace and a directory that nobody else uses.
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, MutexGuard};
@@ -14,7 +15,7 @@ use super::Namespace;
 use super::database::{self, Database};
 use super::docker;
 use super::plugin::{self, Answer, Call};
-use super::process;
+use super::process::{self, Holder};
 use super::proxy::Proxy;
 use super::schemas;
 use super::state;
@@ -29,6 +30,7 @@ pub struct Switch {
     directory: PathBuf,
     /// Between `ovs-vswitchd` and a database of an old schema.
     proxy: Option<Proxy>,
+    disk: Option<Holder>,
     ovsdb_server: Mutex<Daemon>,
     ovs_vswitchd: Mutex<Daemon>,
 }
@@ -39,6 +41,7 @@ pub struct Builder {
     database: bool,
     root_row: bool,
     schema: Option<Value>,
+    small_disk: bool,
     links: Vec<(String, String)>,
 }
 
@@ -68,6 +71,13 @@ impl Builder {
         self
     }
 
+    /// The database lies on a small file system that only `ovsdb-server` sees, and that can be filled. If this process
+    /// may not mount one, the database lies where it always does, and [`Switch::fill_disk`] says so.
+    pub fn on_small_disk(mut self) -> Builder {
+        self.small_disk = true;
+        self
+    }
+
     /// A pair of connected devices that is there, and up, before the switch.
     pub fn veth(mut self, a: &str, b: &str) -> Builder {
         self.links.push((a.into(), b.into()));
@@ -89,11 +99,13 @@ impl Builder {
             let edit = move |from, message: &mut Value| schemas::writes_of_that_time(&schema, from, message);
             Proxy::editing(&directory.join("old.sock"), &socket, edit)
         });
+        let disk = if self.small_disk { small_disk(&directory) } else { None };
         let switch = Switch {
             net,
             database: Database::new(socket),
             directory,
             proxy,
+            disk,
             ovsdb_server: Mutex::new(Daemon::new("ovsdb-server")),
             ovs_vswitchd: Mutex::new(Daemon::new("ovs-vswitchd")),
         };
@@ -114,7 +126,7 @@ impl Switch {
     }
 
     pub fn builder() -> Builder {
-        Builder { vswitchd: true, database: true, root_row: true, schema: None, links: Vec::new() }
+        Builder { vswitchd: true, database: true, root_row: true, schema: None, small_disk: false, links: Vec::new() }
     }
 
     /// Where the sockets, the database, the logs and the pid files are.
@@ -219,7 +231,7 @@ impl Switch {
     // The daemons
 
     pub fn start_database(&self) {
-        let file = self.directory.join("conf.db");
+        let file = self.file();
         self.start(&self.ovsdb_server, &[file.to_str().unwrap(), &format!("--remote=p{}", self.remote())]);
     }
 
@@ -241,10 +253,70 @@ impl Switch {
     /// whatever `ovs-vswitchd` makes of that.
     pub fn kill_database_and_start_it(&self) {
         lock(&self.ovsdb_server).kill();
-        let file = self.directory.join("conf.db");
+        let file = self.file();
         self.launch(&self.ovsdb_server, &[file.to_str().unwrap(), &format!("--remote=p{}", self.remote())]);
         let answers = process::wait_until(LIMIT, || self.database.answers());
         assert!(answers, "ovsdb-server does not answer\n{}", self.logs());
+    }
+
+    /// Kills `ovsdb-server`, whose socket stays behind.
+    pub fn kill_database(&self) {
+        lock(&self.ovsdb_server).kill();
+    }
+
+    /// Kills `ovs-vswitchd`.
+    pub fn kill_vswitchd(&self) {
+        lock(&self.ovs_vswitchd).kill();
+    }
+
+    /// Undoes whatever was done to the daemons: both run, and `ovs-vswitchd` has applied all that the database holds.
+    pub fn bring_back(&self) {
+        for daemon in [&self.ovsdb_server, &self.ovs_vswitchd] {
+            let mut daemon = lock(daemon);
+            if daemon.paused && daemon.process.is_some() {
+                daemon.resume();
+            }
+        }
+        if !lock(&self.ovsdb_server).works() {
+            lock(&self.ovsdb_server).kill();
+            let file = self.file();
+            self.launch(&self.ovsdb_server, &[file.to_str().unwrap(), &format!("--remote=p{}", self.remote())]);
+        }
+        if !lock(&self.ovs_vswitchd).works() {
+            lock(&self.ovs_vswitchd).kill();
+            self.launch(&self.ovs_vswitchd, &[&self.remote_of_vswitchd()]);
+        }
+        self.catch_up();
+    }
+
+    /// The file of the database, as `ovsdb-server` sees it.
+    fn file(&self) -> PathBuf {
+        match &self.disk {
+            Some(_) => self.directory.join("disk/conf.db"),
+            None => self.directory.join("conf.db"),
+        }
+    }
+
+    /// What takes up the space on the small disk, as this process sees it.
+    fn filler(&self) -> Option<PathBuf> {
+        let disk = self.disk.as_ref()?;
+        let directory = self.directory.strip_prefix("/").unwrap();
+        Some(PathBuf::from(format!("/proc/{}/root", disk.pid())).join(directory).join("disk/filler"))
+    }
+
+    /// Leaves no space on the small disk. False if there is none, since this process may not mount one.
+    pub fn fill_disk(&self) -> bool {
+        let Some(filler) = self.filler() else { return false };
+        let mut file = fs::File::create(filler).unwrap();
+        while file.write_all(&[0; 4096]).is_ok() {}
+        true
+    }
+
+    /// Makes space on the small disk again.
+    pub fn empty_disk(&self) {
+        if let Some(filler) = self.filler() {
+            let _ = fs::remove_file(filler);
+        }
     }
 
     pub fn pause_database(&self) {
@@ -257,8 +329,11 @@ impl Switch {
     }
 
     pub fn start_vswitchd(&self) {
-        let remote = self.proxy.as_ref().map_or_else(|| self.remote(), Proxy::remote);
-        self.start(&self.ovs_vswitchd, &[&remote]);
+        self.start(&self.ovs_vswitchd, &[&self.remote_of_vswitchd()]);
+    }
+
+    fn remote_of_vswitchd(&self) -> String {
+        self.proxy.as_ref().map_or_else(|| self.remote(), Proxy::remote)
     }
 
     /// Ends `ovs-vswitchd`. Its bridges' devices stay: they are there for the next one to take over.
@@ -290,7 +365,14 @@ impl Switch {
             lock(daemon).start_in_docker(&self.directory, &words);
         } else {
             // setpriv comes last, since entering a user namespace would clear the signal again.
-            let mut command = self.tool("setpriv");
+            let mut command = match &self.disk {
+                Some(disk) if name == "ovsdb-server" => {
+                    let mut command = self.tool("nsenter");
+                    command.arg(format!("--mount=/proc/{}/ns/mnt", disk.pid())).args(["--", "setpriv"]);
+                    command
+                }
+                _ => self.tool("setpriv"),
+            };
             command.args(["--pdeathsig", "KILL", "--", name]).args(words);
             lock(daemon).start(command);
         }
@@ -338,6 +420,15 @@ impl Switch {
         };
         tail("ovsdb-server") + &tail("ovs-vswitchd")
     }
+}
+
+/// A file system of the test's own for the database, in a mount namespace of its own.
+fn small_disk(directory: &Path) -> Option<Holder> {
+    let script =
+        r#"mkdir "$0/disk" && mount -t tmpfs -o size=24m tmpfs "$0/disk" && cp "$0/conf.db" "$0/disk" && exec cat"#;
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--", "sh", "-c", script]).arg(directory);
+    Holder::start(command).ok()
 }
 
 impl Drop for Switch {

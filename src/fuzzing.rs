@@ -1,0 +1,200 @@
+//! What the fuzzers of `fuzz/` call: everything that reads what strangers have written, with the properties that hold
+//! whatever that is. Built for tests and fuzzers only.
+//!
+//! The tests below give each its corpus, so that neither can rot.
+
+use std::sync::OnceLock;
+
+use serde_json::Value as Json;
+
+use crate::commands;
+use crate::ovsdb::frame::{Framer, Limits, Text};
+use crate::ovsdb::json;
+use crate::ovsdb::message::Message;
+use crate::ovsdb::monitor::{RowUpdate, RowUpdate2, Since, TableUpdates};
+use crate::ovsdb::operation::Row;
+use crate::ovsdb::schema::DatabaseSchema;
+use crate::ovsdb::text;
+use crate::ovsdb::transaction::TransactReply;
+use crate::ovsdb::value::Value;
+
+/// What is fuzzed: it panics when a property does not hold.
+pub type Target = fn(&[u8]);
+
+/// The fuzzers by the names of their targets and corpora.
+pub const TARGETS: &[(&str, Target)] = &[
+    ("framing", framing),
+    ("messages", messages),
+    ("values", values),
+    ("schema", schema),
+    ("notation", notation),
+    ("arguments", arguments),
+];
+
+const LIMITS: Limits = Limits { size: 4096, depth: 50 };
+
+/// However a stream is cut into reads, the same texts come out of it. The first byte is the size of the reads.
+pub fn framing(data: &[u8]) {
+    let Some((size, stream)) = data.split_first() else { return };
+    let whole = texts(stream, stream.len().max(1));
+    let cut = texts(stream, usize::from(*size) + 1);
+    assert_eq!(whole.0, cut.0, "texts in one read, and in reads of {} bytes", usize::from(*size) + 1);
+    assert_eq!(whole.1, cut.1, "whether the stream is sound");
+    let fits = stream.len() <= LIMITS.size && whole.1;
+    if fits && matches!(serde_json::from_slice(stream), Ok(Json::Object(_))) {
+        assert_eq!(whole.0, [stream.trim_ascii()], "a JSON object is one text");
+    }
+}
+
+/// The texts of a stream that comes in reads of this size, and whether that was all.
+fn texts(stream: &[u8], size: usize) -> (Vec<Vec<u8>>, bool) {
+    let mut framer = Framer::new(LIMITS);
+    let mut texts = Vec::new();
+    for read in stream.chunks(size) {
+        framer.space().extend_from_slice(read);
+        loop {
+            match framer.next_text() {
+                Ok(Some(text)) => {
+                    // Where the result lies is found on the way; reading the text does not depend on it.
+                    let informed = Message::parse(text.clone());
+                    let plain = Message::parse(text.bytes);
+                    assert_eq!(format!("{:?}", informed.ok()), format!("{:?}", plain.ok()));
+                    texts.push(text.bytes.to_vec());
+                }
+                Ok(None) => break,
+                Err(_) => return (texts, false),
+            }
+        }
+    }
+    (texts, framer.finish().is_ok())
+}
+
+/// A message that is understood is JSON, and its parts can be read as all that they may be.
+pub fn messages(data: &[u8]) {
+    let Ok(message) = Message::parse(Text::from(data)) else { return };
+    // serde_json allows fewer levels.
+    if let Err(error) = serde_json::from_slice::<serde::de::IgnoredAny>(data) {
+        assert!(error.to_string().contains("recursion limit"), "understood, but no JSON: {error}");
+    }
+    let part = match message {
+        Message::Reply { outcome, .. } => outcome.ok().flatten(),
+        Message::Request { params, .. } | Message::Notification { params, .. } => params,
+    };
+    let Some(part) = part else { return };
+    let _ = part.parse::<DatabaseSchema>();
+    let _ = part.parse::<TableUpdates<RowUpdate>>();
+    let _ = part.parse::<Since<TableUpdates<RowUpdate2>>>();
+    if let Ok(reply) = part.parse::<TransactReply>()
+        && let Ok(results) = reply.check(3)
+    {
+        for result in results {
+            let _ = (result.uuid(), result.count(), result.rows::<Row>());
+        }
+    }
+}
+
+/// A value that is understood is the same after it was written and read again, and a row of them too.
+pub fn values(data: &[u8]) {
+    let Ok(input) = std::str::from_utf8(data) else { return };
+    if let Ok(value) = json::from_str::<Value>(input) {
+        let _ = text::to_text(&value);
+        let written = serde_json::to_string(&value).unwrap_or_else(|error| panic!("{value:?}: {error}"));
+        let again = json::from_str::<Value>(&written).unwrap_or_else(|error| panic!("{written}: {error}"));
+        assert_eq!(again, value, "{written}");
+        let other: Value = serde_json::from_str(&written).unwrap_or_else(|error| panic!("{written}: {error}"));
+        assert_eq!(other, value, "{written}, as serde_json reads it");
+    }
+    if let Ok(row) = json::from_str::<Row>(input) {
+        let written = serde_json::to_string(&row).unwrap_or_else(|error| panic!("{row:?}: {error}"));
+        assert_eq!(json::from_str::<Row>(&written).ok(), Some(row), "{written}");
+    }
+}
+
+/// A schema that is understood can be asked everything.
+pub fn schema(data: &[u8]) {
+    let Ok(input) = std::str::from_utf8(data) else { return };
+    let Ok(schema) = json::from_str::<DatabaseSchema>(input) else { return };
+    for (name, table) in &schema.tables {
+        let _ = text::table(&schema, name);
+        for (column, of_column) in &table.columns {
+            let _ = text::column(name, table, column);
+            let _ = of_column.ty.expectation().to_string();
+            let _ = text::to_text(&of_column.ty.default_value());
+            for value in ["1", "[]", "a=b", "{a=1}"] {
+                let _ = text::assignment(name, table, &format!("{column}={value}"));
+            }
+        }
+    }
+}
+
+/// A setting that is understood says the same when its value is printed and read again; one that is not has an error that
+/// can be told. The table's name ends with the first line.
+pub fn notation(data: &[u8]) {
+    static SCHEMA: OnceLock<DatabaseSchema> = OnceLock::new();
+    let schema = SCHEMA.get_or_init(|| {
+        let text = include_str!("../tests/data/vswitch-8.3.1.ovsschema");
+        json::from_str(text).unwrap_or_else(|error| panic!("{error}"))
+    });
+    let Ok(input) = std::str::from_utf8(data) else { return };
+    let (table, setting) = input.split_once('\n').unwrap_or(("Bridge", input));
+    let (name, table) = match text::table(schema, table) {
+        Ok(found) => found,
+        Err(error) => return drop(error.to_string()),
+    };
+    let assignment = match text::assignment(name, table, setting) {
+        Ok(assignment) => assignment,
+        Err(error) => return drop(error.to_string()),
+    };
+    for (column, value) in text::apply(&Row::new(), [assignment]) {
+        // An empty value is written as such.
+        let printed = format!("{column}={}", text::to_text(&value));
+        match text::assignment(name, table, &printed) {
+            Ok(again) => assert_eq!(again.value, value, "{printed}"),
+            Err(error) => panic!("{printed}: {error}"),
+        }
+    }
+}
+
+/// Arguments are understood or refused, and a refusal names what is wrong with them. The first line is the command.
+pub fn arguments(data: &[u8]) {
+    let Ok(input) = std::str::from_utf8(data) else { return };
+    let (name, text) = input.split_once('\n').unwrap_or(("set", input));
+    let Some(command) = commands::find(name) else { return };
+    if let Err(error) = commands::read(text).and_then(|arguments| (command.understand)(arguments)) {
+        assert_eq!(error.code(), "bad-argument", "{name}: {error}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::path::Path;
+
+    #[test]
+    fn every_corpus_passes() {
+        for (name, target) in TARGETS {
+            let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(name);
+            let files = fs::read_dir(&corpus).unwrap_or_else(|error| panic!("{}: {error}", corpus.display()));
+            let mut seen = 0;
+            for file in files {
+                let path = file.unwrap().path();
+                let data = fs::read(&path).unwrap();
+                // So that a failure tells which file it is.
+                let run = std::panic::catch_unwind(|| target(&data));
+                assert!(run.is_ok(), "{}", path.display());
+                seen += 1;
+            }
+            assert!(seen > 0, "{} is empty", corpus.display());
+        }
+    }
+
+    #[test]
+    fn every_target_is_built_and_has_a_corpus() {
+        let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz");
+        for (name, _) in TARGETS {
+            let text = fs::read_to_string(fuzz.join("fuzz_targets").join(format!("{name}.rs"))).unwrap();
+            assert!(text.contains(&format!("ovs_plugin::fuzzing::{name}(data)")), "{name}: {text}");
+        }
+    }
+}
