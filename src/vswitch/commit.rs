@@ -93,12 +93,14 @@ impl Unit<'_> {
         self.prepare_links()?;
         let committed = if self.writes() || !self.nudged.is_empty() {
             let reopening = self.reopening().await?;
+            let were_up = self.reopened_devices_that_are_up()?;
             let plan = self.plan(reopening.as_ref().map(|reopening| reopening.number));
             let (committed, application) = transact(self.session, plan).await?;
             let applied = application.wait(self.session).await;
             if let Some(reopening) = reopening {
                 self.withdraw_port_number(&committed, &reopening, applied.is_ok()).await;
             }
+            self.keep_up(were_up);
             applied?;
             committed
         } else {
@@ -362,6 +364,33 @@ impl Unit<'_> {
             Ok((_, application)) if applied => application.wait(self.session).await,
             Ok(_) => Ok(()),
             Err(error) => Err(error.into_error()),
+        }
+    }
+
+    /// The devices of interfaces to open again that are up now.
+    fn reopened_devices_that_are_up(&mut self) -> Result<Vec<String>, Error> {
+        let mut are_up = Vec::new();
+        for key in self.reopened.clone() {
+            let name = self.name(&key);
+            if self.link(&name)?.is_some_and(|link| link.up) {
+                are_up.push(name);
+            }
+        }
+        Ok(are_up)
+    }
+
+    /// Sets devices up again that were up. ovs-vswitchd makes a device promiscuous when it opens it, and sets the flags
+    /// that it knows of besides; of a device that was made a moment ago it may still know that it is gone, and so not up
+    /// (lib/netdev-linux.c, `update_flags`).
+    fn keep_up(&mut self, were_up: Vec<String>) {
+        for name in were_up {
+            let kept = self.link(&name).and_then(|link| match link {
+                Some(link) if !link.up => Ok(self.session.links()?.set_up(&name)?),
+                _ => Ok(()),
+            });
+            if let Err(error) = kept {
+                self.note(format!("device {name} may be down: {error}"));
+            }
         }
     }
 

@@ -342,6 +342,19 @@ fn a_vxlan_whose_device_was_deleted_carries_frames_again_once_ensured() {
 }
 
 #[test]
+fn a_vxlan_device_that_was_made_again_is_up_once_ensured() {
+    let switch = Switch::new();
+    switch.ok("bridge-add", json!({"bridge": "br0"}));
+    switch.net.up("br0");
+    for _ in 0..20 {
+        switch.ok("vxlan-ensure", json!({"master": "br0", "vxlan": 7}));
+        let link = switch.net.run(&["ip", "-oneline", "link", "show", "vtep7"]);
+        assert!(link.contains(",UP"), "{link}");
+        switch.net.run(&["ip", "link", "del", "vtep7"]);
+    }
+}
+
+#[test]
 fn a_member_without_an_lacp_partner_is_found_beside_one_that_has_one() {
     let switch = Switch::builder().veth("e1", "f1").veth("e2", "f2").start();
     for bridge in ["br0", "br1", "br2"] {
