@@ -69,18 +69,22 @@ fn texts(stream: &[u8], size: usize) -> (Vec<Vec<u8>>, bool) {
     (texts, framer.finish().is_ok())
 }
 
-/// A message that is understood is JSON, and its parts can be read as all that they may be.
+/// What a message carries is judged when it is read, and then as any reader of JSON does; and it can be read as all that
+/// it may be.
 pub fn messages(data: &[u8]) {
     let Ok(message) = Message::parse(Text::from(data)) else { return };
-    // serde_json allows fewer levels.
-    if let Err(error) = serde_json::from_slice::<serde::de::IgnoredAny>(data) {
-        assert!(error.to_string().contains("recursion limit"), "understood, but no JSON: {error}");
-    }
     let part = match message {
         Message::Reply { outcome, .. } => outcome.ok().flatten(),
         Message::Request { params, .. } | Message::Notification { params, .. } => params,
     };
     let Some(part) = part else { return };
+    match (part.parse::<Json>(), serde_json::from_str::<Json>(part.get())) {
+        (Ok(ours), Ok(theirs)) => assert_eq!(ours, theirs),
+        (Err(_), Err(_)) => {}
+        // A level more or less is no matter.
+        (Ok(_), Err(error)) => assert!(error.to_string().contains("recursion limit"), "read, but {error}"),
+        (Err(error), Ok(theirs)) => panic!("{theirs}: {error}"),
+    }
     let _ = part.parse::<DatabaseSchema>();
     let _ = part.parse::<TableUpdates<RowUpdate>>();
     let _ = part.parse::<Since<TableUpdates<RowUpdate2>>>();
@@ -180,12 +184,46 @@ mod tests {
             for file in files {
                 let path = file.unwrap().path();
                 let data = fs::read(&path).unwrap();
-                // So that a failure tells which file it is.
-                let run = std::panic::catch_unwind(|| target(&data));
-                assert!(run.is_ok(), "{}", path.display());
+                target_passes(*target, &data, &path);
                 seen += 1;
             }
             assert!(seen > 0, "{} is empty", corpus.display());
+        }
+    }
+
+    /// So that a failure tells what it was.
+    fn target_passes(target: Target, data: &[u8], path: &Path) {
+        let run = std::panic::catch_unwind(|| target(data));
+        assert!(run.is_ok(), "{}: {:?}", path.display(), String::from_utf8_lossy(data));
+    }
+
+    proptest::proptest! {
+        /// A fuzzer's first steps, so that some of them are taken in every test run.
+        #[test]
+        fn what_is_near_a_corpus_passes_too(
+            target in 0..TARGETS.len(),
+            file: usize,
+            changes in proptest::collection::vec((0..4u8, proptest::prelude::any::<usize>(), 0..0x80u8), 1..6),
+        ) {
+            let (name, target) = TARGETS[target];
+            let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(name);
+            let mut files: Vec<_> = fs::read_dir(&corpus).unwrap().map(|entry| entry.unwrap().path()).collect();
+            files.sort();
+            let path = &files[file % files.len()];
+            let mut data = fs::read(path).unwrap();
+            for (change, place, byte) in changes {
+                let place = place % data.len().max(1);
+                match change {
+                    0 => data.insert(place.min(data.len()), byte),
+                    1 if !data.is_empty() => drop(data.remove(place)),
+                    2 if !data.is_empty() => data[place] = byte,
+                    _ => {
+                        let again = data[place.min(data.len())..].to_vec();
+                        data.extend(again);
+                    }
+                }
+            }
+            target_passes(target, &data, path);
         }
     }
 
