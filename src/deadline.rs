@@ -16,6 +16,8 @@ use crate::one_shot;
 #[derive(Clone, Debug)]
 pub struct Deadline {
     at: Instant,
+    /// What the caller has set; what follows a failure is bounded by it, too.
+    first: Instant,
     allowed: Duration,
     stop: watch::Receiver<Option<&'static str>>,
 }
@@ -45,14 +47,28 @@ impl Deadline {
     /// A deadline from now on, and the means to stop earlier.
     pub fn after(allowed: Duration) -> (Self, Stop) {
         let (sender, stop) = watch::channel(None);
-        (Deadline { at: Instant::now() + allowed, allowed, stop }, sender)
+        let at = Instant::now() + allowed;
+        (Deadline { at, first: at, allowed, stop }, sender)
     }
 
-    /// A deadline that leaves at least this much time from now, and that no signal cuts short: for tidying up, also
-    /// after the deadline has passed.
+    /// A deadline that leaves this much time from now, and that no signal cuts short: for tidying up, also after the
+    /// deadline has passed. However many steps ask for it, all of them end so long after the first deadline, unless the
+    /// machine is so busy that nothing would be left.
     pub fn leaving(&self, time: Duration) -> Self {
         let (_, stop) = watch::channel(None);
-        Deadline { at: self.at.max(Instant::now() + time), allowed: self.allowed, stop }
+        let now = Instant::now();
+        let at = (now + time).min(self.first + time).max(now + time / 4);
+        Deadline { at: self.at.max(at), stop, ..*self }
+    }
+
+    /// A deadline that is not later than so long from now.
+    pub fn at_most(&self, time: Duration) -> Self {
+        Deadline { at: self.at.min(Instant::now() + time), ..self.clone() }
+    }
+
+    /// Whether there is time left and no signal has come.
+    pub fn goes_on(&self) -> bool {
+        self.left() > Duration::ZERO && self.stop.borrow().is_none()
     }
 
     /// A deadline for the first of several attempts that have to share the time that is left.

@@ -89,6 +89,20 @@ pub enum Error {
         /// Why the change is still there; `None` if it has been taken back.
         still_there: Option<String>,
     },
+    /// What the command found, and would have had to make otherwise, does not work.
+    #[error("{problem}; this command found it so and has changed nothing")]
+    NotWorking {
+        /// Which interface, ovs-vswitchd's words and the likely cause.
+        problem: String,
+    },
+    /// An error, and what is left besides what it tells of.
+    #[error("{error}; {left}")]
+    Leaving {
+        /// What went wrong.
+        error: Box<Error>,
+        /// What was left, and why.
+        left: String,
+    },
     /// The kernel refused a network device.
     #[error(transparent)]
     Link(#[from] LinkError),
@@ -213,7 +227,8 @@ impl Error {
             Error::NotApplied { .. } => "not-applied",
             Error::Unfinished { .. } => "unfinished",
             Error::Refused(_) => "refused-by-database",
-            Error::Interface { .. } => "interface",
+            Error::Interface { .. } | Error::NotWorking { .. } => "interface",
+            Error::Leaving { error, .. } => error.code(),
             Error::Link(_) => "link",
             Error::Internal(_) => "internal",
         }
@@ -230,6 +245,7 @@ impl Error {
         match self {
             Error::Argument { field, .. } => Some(field.as_str()).filter(|field| !field.is_empty()),
             Error::Setting { name, .. } => Some(name),
+            Error::Leaving { error, .. } => error.field(),
             _ => None,
         }
     }
@@ -242,6 +258,7 @@ impl Error {
             Error::NotCommitted { .. } => Some("nothing was changed; the same call may be sent again"),
             Error::Unknown { .. } => Some("send the same call again: it finds out what the database holds"),
             Error::NotApplied { .. } => Some("is ovs-vswitchd running? it applies the change as soon as it is"),
+            Error::Leaving { error, .. } => error.hint(),
             _ => None,
         }
     }
@@ -253,6 +270,7 @@ impl Error {
                 Committed::Yes
             }
             Error::Unknown { .. } => Committed::Unknown,
+            Error::Leaving { error, .. } => error.committed(),
             _ => Committed::No,
         }
     }

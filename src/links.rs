@@ -251,9 +251,10 @@ impl Links {
         self.change(Request::SetDown(name))
     }
 
-    /// Deletes a device.
-    pub fn delete(&self, name: &str) -> Result<(), LinkError> {
-        self.change(Request::Delete(name))
+    /// Deletes a device, by its number: the kernel gives that to no other device, while another one may have its name by
+    /// now.
+    pub fn delete(&self, device: &Link) -> Result<(), LinkError> {
+        self.change(Request::Delete(device))
     }
 
     fn find(&self, request: Request<'_>) -> Result<Option<Link>, LinkError> {
@@ -313,7 +314,7 @@ enum Request<'a> {
     AddVxlan(&'a Vxlan),
     SetUp(&'a str),
     SetDown(&'a str),
-    Delete(&'a str),
+    Delete(&'a Link),
     Addresses(&'a Link),
     AddAddress(&'a Link, Address),
     RemoveAddress(&'a Link, Address),
@@ -327,7 +328,7 @@ impl fmt::Display for Request<'_> {
             Request::AddVxlan(vxlan) => write!(f, "making the vxlan device {} (VNI {})", vxlan.name, vxlan.vni),
             Request::SetUp(name) => write!(f, "setting the network device {name} up"),
             Request::SetDown(name) => write!(f, "setting the network device {name} down"),
-            Request::Delete(name) => write!(f, "deleting the network device {name}"),
+            Request::Delete(device) => write!(f, "deleting the network device {}", device.name),
             Request::Addresses(device) => write!(f, "listing the addresses of the network device {}", device.name),
             Request::AddAddress(device, address) => {
                 write!(f, "adding the address {address} to the network device {}", device.name)
@@ -349,12 +350,12 @@ impl Request<'_> {
                 Err(LinkError::Name { action: self.to_string() })
             }
             // A name would end at the NUL, and stand for another device.
-            Request::Find(name) | Request::SetUp(name) | Request::SetDown(name) | Request::Delete(name)
-                if !is_name(name) =>
-            {
+            Request::Find(name) | Request::SetUp(name) | Request::SetDown(name) if !is_name(name) => {
                 Err(LinkError::refused(self, ENODEV, None))
             }
             // ifi_index has a sign, and 0 stands for none.
+            // 0 would have the kernel go by a name.
+            Request::Delete(device) if device.index == 0 => Err(LinkError::refused(self, ENODEV, None)),
             Request::FindNumber(index) if *index == 0 || i32::try_from(*index).is_err() => {
                 Err(LinkError::refused(self, ENODEV, None))
             }
@@ -373,7 +374,10 @@ impl Request<'_> {
             }
             Request::SetUp(name) => (RouteNetlinkMessage::NewLink(named(name).up().build()), NLM_F_ACK),
             Request::SetDown(name) => (RouteNetlinkMessage::NewLink(named(name).down().build()), NLM_F_ACK),
-            Request::Delete(name) => (RouteNetlinkMessage::DelLink(named(name).build()), NLM_F_ACK),
+            Request::Delete(device) => {
+                let message = LinkUnspec::new_with_index(device.index).build();
+                (RouteNetlinkMessage::DelLink(message), NLM_F_ACK)
+            }
             Request::Addresses(_) => addresses::list_message(),
             Request::AddAddress(device, address) => (
                 RouteNetlinkMessage::NewAddress(addresses::message(device, *address)),
@@ -517,7 +521,7 @@ mod tests {
             (EACCES, false, false, true),
             (EOPNOTSUPP, false, false, false),
         ] {
-            let error = LinkError::refused(&Request::Delete("eth1"), errno, None);
+            let error = LinkError::refused(&Request::SetUp("eth1"), errno, None);
             assert_eq!(
                 (error.is_exists(), error.is_missing(), error.is_permission()),
                 (exists, missing, permission),
@@ -528,7 +532,7 @@ mod tests {
 
     /// An error message as the kernel sends it: the request again, then attributes.
     fn answer(attributes: &[DefaultNla]) -> ErrorMessage {
-        let mut request = Request::Delete("odd").message();
+        let mut request = Request::SetDown("odd").message();
         request.finalize();
         let mut error = ErrorMessage::default();
         error.header.resize(request.buffer_len() + attributes.buffer_len(), 0);
@@ -606,7 +610,7 @@ mod tests {
             assert!(matches!(refused, Err(LinkError::Name { .. })), "{name:?}: {refused:?}");
         }
         for name in ["", "eth1\0", "a-name-too-long-"] {
-            for request in [Request::Find(name), Request::SetUp(name), Request::SetDown(name), Request::Delete(name)] {
+            for request in [Request::Find(name), Request::SetUp(name), Request::SetDown(name)] {
                 assert!(request.check().is_err_and(|error| error.is_missing()), "{request}");
             }
         }
@@ -664,8 +668,8 @@ mod tests {
         for _ in 0..2 {
             let found = links.get("lo");
             assert!(matches!(found, Err(LinkError::Lost { .. })), "{found:?}");
-            let deleted = links.delete("no-such-device");
-            assert!(matches!(deleted, Err(LinkError::Lost { .. })), "{deleted:?}");
+            let set_down = links.set_down("no-such-device");
+            assert!(matches!(set_down, Err(LinkError::Lost { .. })), "{set_down:?}");
         }
     }
 }

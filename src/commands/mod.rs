@@ -13,6 +13,7 @@ mod bridge_del;
 mod bridge_list;
 mod device_settings;
 mod doctor;
+mod gc;
 mod port_add;
 mod port_del;
 mod port_list;
@@ -64,6 +65,7 @@ pub static REGISTRY: &[Entry] = &[
     Entry::of::<vlan_del::VlanDel>(),
     Entry::of::<vxlan_ensure::VxlanEnsure>(),
     Entry::of::<vxlan_del::VxlanDel>(),
+    Entry::of::<gc::Gc>(),
     Entry::of::<show::Show>(),
     Entry::of::<stats::Stats>(),
     Entry::of::<doctor::Doctor>(),

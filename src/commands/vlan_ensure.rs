@@ -82,7 +82,8 @@ impl Command for VlanEnsure {
         .await?;
         let master = derived::master(unit, &self.target.master.0).await?;
         let named = unit.find_one(Query::bridge(name)).await?;
-        unit.fetch_ports(&[(&outer, Some(&master.row)), (&inner, named.as_ref())]).await?;
+        let ports = [(outer.as_str(), Some(&master.row)), (inner.as_str(), named.as_ref())];
+        unit.fetch_ports(&ports, named.as_ref().map(|_| name)).await?;
 
         let outer_port = unit.port_expected_on(&outer, Some(&master.row)).await?;
         derived::check_master(unit, network, outer_port.as_ref(), &master)?;

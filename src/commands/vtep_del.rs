@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use super::Command;
 use super::arguments::Vni;
-use crate::error::{Error, with_article};
+use crate::error::Error;
 use crate::vswitch::{LinkChange, Unit, vtep};
 
 /// Arguments of `vtep-del`.
@@ -22,22 +22,20 @@ impl Command for VtepDel {
     const ERRORS: &'static [(&'static str, &'static str)] = &[
         ("not-found", "no network device named vtep10001"),
         ("conflict", "vtep10001 is a dummy device and not a vxlan one; it stays"),
+        ("conflict", "vtep10001 has the VNI 999 instead of 10001; it stays"),
     ];
     type Answer = ();
 
     async fn run(&self, unit: &mut Unit<'_>) -> Result<(), Error> {
-        let name = vtep::name(self.vnid.0 as u32);
+        let vni = self.vnid.0 as u32;
+        let name = vtep::name(vni);
         let Some(link) = unit.link(&name)? else {
             return Err(Error::NotFound(format!("no network device named {name}")));
         };
-        if link.vxlan.is_none() {
-            let kind = link.kind.as_deref().unwrap_or("plain");
-            return Err(Error::Conflict(format!(
-                "{name} is {} device and not a vxlan one; it stays",
-                with_article(kind)
-            )));
+        if let Some(why) = vtep::why_not_own(&link, vni) {
+            return Err(Error::Conflict(format!("{why}; it stays")));
         }
-        unit.change_link(LinkChange::Delete(name));
+        unit.change_link(LinkChange::Delete(link));
         Ok(())
     }
 }

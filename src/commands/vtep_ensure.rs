@@ -24,7 +24,7 @@ impl Command for VtepEnsure {
     const ERRORS: &'static [(&'static str, &'static str)] = &[
         ("not-found", "no network device named vxbackend for vtep10001 to run over"),
         ("conflict", "VXLAN 10001 is already tied to another master: vtep10001 runs over br1, not over vxbackend"),
-        ("conflict", "vtep10001 exists, but is a dummy device and not a vxlan one"),
+        ("conflict", "vtep10001 can't be used: vtep10001 is a dummy device and not a vxlan one"),
     ];
     type Answer = String;
 

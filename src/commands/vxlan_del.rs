@@ -44,8 +44,8 @@ impl Command for VxlanDel {
         let default_name = network.default_bridge();
         unit.fetch([Query::all(tables::OPEN_VSWITCH), Query::bridge(&default_name), Query::port(&device)]).await?;
         // A device of that name which is no VXLAN one, or one of another VNI, is somebody else's.
-        let link = unit.link(&device)?.and_then(|link| link.vxlan).filter(|vxlan| vxlan.vni == vni);
-        let over = match &link {
+        let link = unit.link(&device)?.filter(|link| vtep::is_own(link, vni));
+        let over = match link.as_ref().and_then(|link| link.vxlan.as_ref()) {
             Some(vxlan) => match vxlan.lower {
                 Some(index) => Some(unit.link_name(index)?.unwrap_or_else(|| format!("device {index}"))),
                 None => Some("no device".into()),
@@ -74,8 +74,8 @@ impl Command for VxlanDel {
             }
             derived::remove_bridge(unit, &bridge, &[&device], self.force).await?;
         }
-        if link.is_some() {
-            unit.change_link(LinkChange::Delete(device));
+        if let Some(link) = link {
+            unit.change_link(LinkChange::DeleteUnused(link));
         }
         Ok(name)
     }

@@ -73,7 +73,7 @@ impl Command for VxlanEnsure {
         .await?;
         let master = derived::master(unit, &self.target.master.0).await?;
         let named = unit.find_one(Query::bridge(name)).await?;
-        unit.fetch_ports(&[(&device, named.as_ref())]).await?;
+        unit.fetch_ports(&[(&device, named.as_ref())], named.as_ref().map(|_| name)).await?;
 
         // Before anything else, since it tells whether the network is tied to another master.
         let missing = unit.ensure_vtep(&master.name, vni as u32)?;
@@ -86,10 +86,11 @@ impl Command for VxlanEnsure {
             // The port lost its device. ovs-vswitchd may have that one open still, and is to take the new one.
             Some(port) if missing => {
                 for interface in unit.references(&port.row, "interfaces", tables::INTERFACE).await? {
-                    unit.reopen(interface);
+                    unit.take_device(interface);
                 }
             }
-            Some(_) => {}
+            // Its interface has to work, as one that was added would have to.
+            Some(_) => unit.promise(&device),
         }
         // The host agent looks for the bridge's device next (0-core, subsys/containers/network.go).
         unit.promise(&bridge.name);

@@ -187,7 +187,7 @@ fn link_effect(change: &LinkChange) -> LinkEffect {
         LinkChange::AddAddress(name, address) => {
             (name, "add address", Map::from_iter([("address".to_owned(), json!(address.to_string()))]))
         }
-        LinkChange::Delete(name) => (name, "delete", Map::new()),
+        LinkChange::Delete(link) | LinkChange::DeleteUnused(link) => (&link.name, "delete", Map::new()),
     };
     LinkEffect { link: link.clone(), action, attributes }
 }

@@ -7,11 +7,12 @@ use super::datapath::DATAPATH_ID;
 use super::health;
 use super::secrets;
 use super::session::{RECONNECT_PAUSE, Session};
-use super::tables::{BRIDGE, DATABASE, INTERFACE, OPEN_VSWITCH};
+use super::tables::{BRIDGE, DATABASE, INTERFACE, OPEN_VSWITCH, is_reported};
 use super::undo::TIME_TO_TAKE_BACK;
-use super::unit::{Change, Fate, LinkChange, Query, Row, RowKey, Unit, unreadable};
+use super::unit::{Change, Fate, LinkChange, Row, RowKey, Unit, unreadable};
 use crate::deadline::{Deadline, Expired};
 use crate::error::Error;
+use crate::links::LinkError;
 use crate::ovsdb::Reply;
 use crate::ovsdb::error::{CallError, ErrorClass};
 use crate::ovsdb::monitor::{MonitorRequest, MonitorRequests, RowUpdate, TableUpdates, Update, Updates};
@@ -59,6 +60,12 @@ impl From<Error> for Failure {
     }
 }
 
+impl From<LinkError> for Failure {
+    fn from(error: LinkError) -> Self {
+        Failure::Final(Error::Link(error))
+    }
+}
+
 /// Where in the transaction the results stand that matter afterwards.
 struct Plan {
     transaction: Transaction,
@@ -88,10 +95,10 @@ fn ask_for_port_number(uuid: Uuid, instead_of: Option<i64>, number: Value) -> Op
 }
 
 impl Unit<'_> {
-    /// Does everything that was asked of the unit.
+    /// Does everything that was asked of the unit, but for devices that are to be deleted.
     pub(crate) async fn commit(&mut self) -> Result<Committed, Failure> {
         self.prepare_links()?;
-        let committed = if self.writes() || !self.nudged.is_empty() {
+        if self.writes() || !self.nudged.is_empty() {
             let reopening = self.reopening().await?;
             let were_up = self.reopened_devices_that_are_up()?;
             let plan = self.plan(reopening.as_ref().map(|reopening| reopening.number));
@@ -102,45 +109,22 @@ impl Unit<'_> {
             }
             self.keep_up(were_up);
             applied?;
-            committed
+            Ok(committed)
         } else {
-            self.keep_promises().await?;
-            Committed::default()
-        };
-        let wrote = committed.wrote;
-        let removed = self.remove_links();
-        removed.map_err(|error| if wrote { Error::after_commit(error) } else { error })?;
-        Ok(committed)
+            self.wait_for_rest().await?;
+            Ok(Committed::default())
+        }
     }
 
-    /// Waits until ovs-vswitchd has applied what others have written, if a promised interface is among it.
-    async fn keep_promises(&mut self) -> Result<(), Error> {
-        if self.promised.is_empty() {
-            return Ok(());
-        }
-        let Some(root) = self.find_one(Query::all(OPEN_VSWITCH)).await? else { return Ok(()) };
-        let number = |column| {
-            let number = self.peek(&root, column).and_then(|value| value.as_integer());
-            number.ok_or_else(|| Error::NotCommitted { cause: format!("Open_vSwitch.{column} can't be read") })
-        };
-        let target = number("next_cfg")?;
-        if number("cur_cfg")? >= target {
-            return Ok(());
-        }
-        let mut selects = Transaction::new();
-        for name in &self.promised {
-            selects.select(INTERFACE, vec![Condition::equal("name", name)], &["ofport"]);
-        }
-        let results = self.session.read(&selects).await?;
-        // A row that ovs-vswitchd has not seen yet has no number.
-        let mut is_behind = false;
-        for result in results {
-            let rows = result.into_rows().map_err(unreadable)?;
-            is_behind |= rows.iter().any(|row| row.get("ofport").is_none_or(Value::is_empty));
-        }
-        if !is_behind {
-            return Ok(());
-        }
+    /// Has ovs-vswitchd go through its configuration again, if what the unit has read still holds.
+    pub(super) async fn have_it_tried_again(&mut self) -> Result<(), Failure> {
+        let plan = self.plan(None);
+        let (_, application) = transact(self.session, plan).await?;
+        Ok(application.wait(self.session).await?)
+    }
+
+    /// Waits until ovs-vswitchd has applied a configuration that others have written.
+    pub(super) async fn wait_for_configuration(&mut self, target: i64) -> Result<(), Error> {
         let application = match self.session.hub() {
             Some(_) => Application::Replica(target),
             None => {
@@ -233,7 +217,7 @@ impl Unit<'_> {
 
     /// Whatever a decision rested on must still hold, or nothing happens. Rows are addressed by their identity, which
     /// costs the server no search. That names are still free is left to the unique indexes.
-    fn guard(&self, transaction: &mut Transaction) {
+    pub(super) fn guard(&self, transaction: &mut Transaction) {
         let identity = |uuid: &Uuid| Columns::from([(Name::from("_uuid"), Value::from(*uuid))]);
         let mut wait = |table: &Name, conditions: Vec<Condition>, row: Columns| {
             transaction.push(Operation::Wait {
@@ -250,9 +234,16 @@ impl Unit<'_> {
             if !(row.seen || row.touched || !row.relied.is_empty()) {
                 continue;
             }
+            // Of two who change a column at once, the second has to see what the first has made of it: it takes that for the
+            // value to be put back.
+            let replaced = row.changes.iter().filter(|(column, change)| {
+                matches!(change, Change::Replace(_)) && row.fate == Fate::Stays && !is_reported(column)
+            });
+            let replaced = replaced.map(|(column, _)| column);
             let mut relied: Columns = row
                 .relied
                 .iter()
+                .chain(replaced)
                 .filter_map(|column| Some((column.clone(), row.stored.get(column)?.clone())))
                 .collect();
             if relied.is_empty() {
@@ -396,12 +387,18 @@ impl Unit<'_> {
 
     /// Makes the devices that the transaction refers to.
     fn prepare_links(&mut self) -> Result<(), Failure> {
+        for name in &self.absent_devices {
+            if self.session.links()?.get(name)?.is_some() {
+                return Err(Failure::LostRace(Error::Conflict(format!("the network device {name} is there again"))));
+            }
+        }
         for change in &self.links {
             let links = self.session.links()?;
             let made = match change {
                 LinkChange::AddVxlan(vxlan) => links.add_vxlan(vxlan),
                 LinkChange::SetUp(name) => links.set_up(name),
-                LinkChange::Delete(_) | LinkChange::SetUpOwn(_) | LinkChange::AddAddress(..) => continue,
+                LinkChange::Delete(_) | LinkChange::DeleteUnused(_) => continue,
+                LinkChange::SetUpOwn(_) | LinkChange::AddAddress(..) => continue,
             };
             // Where the answer is lost, it may have been done all the same.
             self.session.done_to_links.push(change.clone());
@@ -422,15 +419,6 @@ impl Unit<'_> {
                 }
             }
             return Err(Failure::Final(Error::Link(error)));
-        }
-        Ok(())
-    }
-
-    /// Deletes the devices that nothing refers to any more.
-    fn remove_links(&mut self) -> Result<(), Error> {
-        for change in &self.links {
-            let LinkChange::Delete(name) = change else { continue };
-            self.session.links()?.delete(name)?;
         }
         Ok(())
     }

@@ -83,6 +83,14 @@ impl Unit<'_> {
                 selects.select(BRIDGE, vec![Condition::is_row(*uuid)], &[DATAPATH_ID, DATAPATH_TYPE]);
             }
         }
+        if !committed.wrote && self.rest.doubted {
+            // It was found as it is, so it has to work.
+            for key in &self.rest.bridges {
+                let UuidRef::Row(uuid) = &key.id else { continue };
+                changed.push((self.name(key), true));
+                selects.select(BRIDGE, vec![Condition::is_row(*uuid)], &[DATAPATH_ID, DATAPATH_TYPE]);
+            }
+        }
         if changed.is_empty() {
             return Ok(Vec::new());
         }

@@ -41,9 +41,14 @@ impl Unit<'_> {
     }
 
     /// Asks in one request for what it takes to decide about ports that have been looked up by name: whether they are
-    /// on the bridge where they are expected, or else on which, and their interfaces.
-    pub async fn fetch_ports(&mut self, ports: &[(&str, Option<&RowKey>)]) -> Result<(), Error> {
-        let mut queries = Vec::new();
+    /// on the bridge where they are expected, or else on which, and their interfaces. `promised` is a further interface that
+    /// the answer will rest on.
+    pub async fn fetch_ports(
+        &mut self,
+        ports: &[(&str, Option<&RowKey>)],
+        promised: Option<&str>,
+    ) -> Result<(), Error> {
+        let mut queries: Vec<Query> = promised.map(Query::interface).into_iter().collect();
         for (name, bridge) in ports {
             let Some(row) = self.find_one(Query::port(name)).await? else {
                 continue;

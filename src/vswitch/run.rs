@@ -5,11 +5,13 @@ use std::pin::Pin;
 use serde_json::Value as Json;
 
 use super::changes::Report;
-use super::commit::{self, Failure};
+use super::commit::{self, Committed, Failure};
+use super::removal;
 use super::session::Session;
 use super::tables;
 use super::undo;
 use super::unit::Unit;
+use super::verify::InterfaceStatus;
 use crate::error::Error;
 use crate::ovsdb::operation::{Mutation, Mutator, Operation};
 use crate::ovsdb::transaction::Transaction;
@@ -67,13 +69,16 @@ pub async fn run(
     mode: Mode,
     body: &dyn Body,
 ) -> Result<Report, Error> {
-    let outcome = attempts(session, comment, mark, mode, body).await;
-    match &outcome {
-        // The database may hold what refers to the devices.
-        Err(error) if error.committed() == crate::error::Committed::No => undo::take_back_links(session).await,
-        _ => {}
+    match attempts(session, comment, mark, mode, body).await {
+        Ok(report) => Ok(report),
+        Err(error) => {
+            // Otherwise the database may hold what refers to the devices.
+            if error.committed() == crate::error::Committed::No {
+                undo::take_back_links(session).await;
+            }
+            Err(removal::tidy(session, error).await)
+        }
     }
-    outcome
 }
 
 async fn attempts(
@@ -100,7 +105,11 @@ async fn attempts(
         }
         let result = match worked {
             Ok(result) => result,
-            Err(error) if error.is_about_the_switch() && !unit.still_holds().await? => {
+            Err(error)
+                if error.is_about_the_switch()
+                    && (!unit.still_holds().await?
+                        || (mode.verify != Verify::No && unit.is_otherwise_by_now().await?)) =>
+            {
                 tracing::debug!(%error, attempt, "refused for what is no longer so, looking again");
                 lost = Some(error);
                 continue;
@@ -114,16 +123,10 @@ async fn attempts(
         }
         if mode.verify != Verify::No {
             unit.find_neighbours().await?;
+            unit.find_rest().await?;
         }
-        match unit.commit().await {
-            Ok(committed) => {
-                let mut interfaces = match mode {
-                    Mode { verify: Verify::Yes, .. } => unit.verify(&committed, false).await?,
-                    Mode { verify: Verify::Strict, .. } => unit.verify(&committed, true).await?,
-                    Mode { report: true, .. } => unit.look_at_interfaces(&committed).await?,
-                    _ => Vec::new(),
-                };
-                unit.configure_devices(&committed, &mut interfaces).await?;
+        match finish(&mut unit, mode).await {
+            Ok((committed, interfaces)) => {
                 for note in &unit.notes {
                     tracing::warn!("{note}");
                 }
@@ -144,6 +147,21 @@ async fn attempts(
         }
     }
     Err(lost.unwrap_or_else(|| Error::Internal("no attempt was made".into())))
+}
+
+/// Commits a unit, and does what follows.
+async fn finish(unit: &mut Unit<'_>, mode: Mode) -> Result<(Committed, Vec<InterfaceStatus>), Failure> {
+    unit.plan_removal();
+    let committed = unit.commit().await?;
+    unit.remove_devices(committed.wrote).await?;
+    let mut interfaces = match mode {
+        Mode { verify: Verify::Yes, .. } => unit.verify(&committed, false).await?,
+        Mode { verify: Verify::Strict, .. } => unit.verify(&committed, true).await?,
+        Mode { report: true, .. } => unit.look_at_interfaces(&committed).await?,
+        _ => Vec::new(),
+    };
+    unit.configure_devices(&committed, &mut interfaces).await?;
+    Ok((committed, interfaces))
 }
 
 /// Asks ovs-vswitchd for a sign that it has read its configuration: counts `next_cfg` up and waits for `cur_cfg`.

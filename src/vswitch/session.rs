@@ -13,7 +13,7 @@ use super::tables::{DATABASE, OPEN_VSWITCH};
 use super::unit::LinkChange;
 use crate::deadline::{Deadline, Expired};
 use crate::error::Error;
-use crate::links::Links;
+use crate::links::{Link, LinkError, Links};
 use crate::ovsdb::error::ErrorClass;
 use crate::ovsdb::membership::{self, Choice, Standing, Unfit};
 use crate::ovsdb::remote;
@@ -43,6 +43,8 @@ pub struct Session {
     lacks_something: bool,
     /// What this command did to kernel devices, to be taken back should it fail.
     pub(super) done_to_links: Vec<LinkChange>,
+    /// Devices that are to be deleted, once nothing refers to them.
+    pub(super) to_delete: Vec<Link>,
 }
 
 /// Where a session has the database from.
@@ -119,6 +121,7 @@ impl Session {
             schema_reply: None,
             lacks_something: false,
             done_to_links: Vec::new(),
+            to_delete: Vec::new(),
         }
     }
 
@@ -196,7 +199,8 @@ impl Session {
         schema.is_some_and(|schema| !present::has(schema, table, column))
     }
 
-    async fn try_to_read(
+    /// Runs a transaction that changes nothing, with the server's refusal for an answer.
+    pub(super) async fn try_to_read(
         &mut self,
         selects: &Transaction,
     ) -> Result<Result<Vec<OperationResult>, TransactError>, Error> {
@@ -316,11 +320,11 @@ impl Session {
     }
 
     /// The kernel's network devices.
-    pub(super) fn links(&mut self) -> Result<&Links, Error> {
-        if self.links.is_none() {
-            self.links = Some(Links::open()?);
+    pub(super) fn links(&mut self) -> Result<&Links, LinkError> {
+        match &mut self.links {
+            Some(links) => Ok(links),
+            none => Ok(none.insert(Links::open()?)),
         }
-        self.links.as_ref().ok_or_else(|| Error::Internal("no netlink after opening it".into()))
     }
 }
 

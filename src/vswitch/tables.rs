@@ -60,7 +60,7 @@ pub(super) fn usual_columns(table: &str) -> Option<&'static [&'static str]> {
         OPEN_VSWITCH => &["_uuid", "cur_cfg", "next_cfg"],
         BRIDGE => &["_uuid", "name", "datapath_type", "external_ids"],
         PORT => &["_uuid", "name", "interfaces", "tag", "trunks", "vlan_mode", "fake_bridge", "external_ids"],
-        INTERFACE => &["_uuid", "name", "type", "options", "external_ids"],
+        INTERFACE => &["_uuid", "name", "type", "options", "external_ids", "ofport"],
         FLOW_SAMPLE_COLLECTOR_SET => &["_uuid", "bridge"],
         _ => return None,
     })

@@ -226,32 +226,30 @@ fn translate(value: &Value, uuids: &BTreeMap<NamedUuid, Uuid>) -> Value {
     }
 }
 
-/// Takes back what a failed command did to kernel devices.
+/// Takes back what a failed command did to kernel devices that were there before. Those that it made are for
+/// [`tidy`](super::removal::tidy).
 pub(super) async fn take_back_links(session: &mut Session) {
-    let done = std::mem::take(&mut session.done_to_links);
-    if done.is_empty() {
+    let (made, changed): (Vec<LinkChange>, Vec<LinkChange>) = std::mem::take(&mut session.done_to_links)
+        .into_iter()
+        .partition(|change| matches!(change, LinkChange::AddVxlan(_)));
+    session.done_to_links = made;
+    if changed.is_empty() {
         return;
     }
     session.deadline = session.deadline.leaving(TIME_TO_TAKE_BACK);
-    for change in done.into_iter().rev() {
-        let (name, delete) = match change {
-            LinkChange::AddVxlan(vxlan) => (vxlan.name, true),
-            LinkChange::SetUp(name) => (name, false),
-            LinkChange::Delete(_) => continue,
-            LinkChange::SetUpOwn(_) | LinkChange::AddAddress(..) => {
-                device::take_back(session, &change);
-                continue;
-            }
+    for change in changed.into_iter().rev() {
+        let LinkChange::SetUp(name) = change else {
+            device::take_back(session, &change);
+            continue;
         };
-        // Another command, running at the same time, may have found the device and built upon it. Where the database can't
-        // be asked, the device goes: this command made it a moment ago, and its error says that nothing is left.
+        // Another command, running at the same time, may have found the device and built upon it.
         let mut look = Unit::new(session, String::new(), "", false);
         if matches!(look.find_one(Query::interface(&name)).await, Ok(Some(_))) {
             continue;
         }
         let put_back = session.links().and_then(|links| {
-            let done = if delete { links.delete(&name) } else { links.set_down(&name) };
-            // A device that is gone need not go.
+            let done = links.set_down(&name);
+            // A device that is gone need not go down.
             if done.as_ref().is_err_and(LinkError::is_missing) { Ok(()) } else { Ok(done?) }
         });
         if let Err(error) = put_back {

@@ -9,6 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::device::DeviceSettings;
+use super::rest::Rest;
 use super::session::Session;
 use super::tables::{self, BRIDGE, INTERFACE, MARK, OPEN_VSWITCH, PORT};
 use crate::error::Error;
@@ -43,6 +44,8 @@ pub(super) struct Row {
     pub(super) fate: Fate,
     /// Whether the row is in [`Unit::touched`].
     pub(super) touched: bool,
+    /// Whether ovs-vswitchd had applied all that the database held when the row was read.
+    pub(super) confirmed: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -118,8 +121,11 @@ pub enum LinkChange {
     AddVxlan(Vxlan),
     /// Set an existing device up.
     SetUp(String),
-    /// Delete a device, after the transaction that no longer refers to it.
-    Delete(String),
+    /// Delete a device that is ours, whoever uses it.
+    Delete(Link),
+    /// Delete a device that is ours, after the transaction that no longer refers to it, unless an interface of its name
+    /// has come meanwhile.
+    DeleteUnused(Link),
     /// Set the device of an interface up that ovs-vswitchd makes, once it has made it.
     SetUpOwn(String),
     /// Give the device of such an interface an address.
@@ -152,6 +158,14 @@ pub struct Unit<'s> {
     pub(super) reopened: Vec<RowKey>,
     /// Interfaces whose devices the caller will use as soon as it has the answer.
     pub(super) promised: Vec<String>,
+    /// What the answer rests on and the unit does not change (`rest.rs`).
+    pub(super) rest: Rest,
+    /// VXLAN devices that were found, and that the rows are to refer to.
+    pub(super) found_devices: Vec<Link>,
+    /// Whether a device that is to be deleted may as well stay, if an interface refers to it by then.
+    pub(super) leaves_what_is_used: bool,
+    /// Network devices that must not be there when the unit is committed.
+    pub(super) absent_devices: Vec<String>,
     /// Devices that were asked to be up.
     pub(super) expected_up: Vec<String>,
     /// The interfaces of the bridges that the unit changes, to see afterwards whether they still work.
@@ -396,6 +410,10 @@ impl<'s> Unit<'s> {
             nudged: Vec::new(),
             reopened: Vec::new(),
             promised: Vec::new(),
+            rest: Rest::default(),
+            found_devices: Vec::new(),
+            leaves_what_is_used: false,
+            absent_devices: Vec::new(),
             expected_up: Vec::new(),
             neighbours: Vec::new(),
             devices: Vec::new(),
@@ -461,7 +479,14 @@ impl<'s> Unit<'s> {
             whole_tables.push((table, column));
         }
 
-        let results = self.session.read(&selects).await?;
+        // Rows mean something only with what ovs-vswitchd had applied at that moment (`rest.rs`).
+        let mut with_root = selects.clone();
+        with_root.select(OPEN_VSWITCH, Vec::new(), &["cur_cfg", "next_cfg"]);
+        let mut results = self.session.read(&with_root).await?;
+        let confirmed = match results.pop() {
+            Some(root) => self.rest.read_root(root)?,
+            None => false,
+        };
         let mut counts = Vec::with_capacity(results.len());
         let mut results = results.into_iter();
         for ((query, select), result) in single.iter().zip(&selects.operations).zip(results.by_ref()) {
@@ -470,7 +495,7 @@ impl<'s> Unit<'s> {
             let Query { question, wanted } = query;
             let mut keys = BTreeSet::new();
             for row in rows {
-                keys.insert(self.remember(&question.table, row, asked_columns(select))?);
+                keys.insert(self.remember(&question.table, row, asked_columns(select), confirmed)?);
             }
             let rows = keys;
             self.answers.insert(question.clone(), Answer { known: wanted.clone(), rows });
@@ -479,7 +504,7 @@ impl<'s> Unit<'s> {
         for (((table, column), select), result) in of_tables.zip(results) {
             let rows = result.into_rows().map_err(unreadable)?;
             counts.push(rows.len());
-            self.answer_from_table(table, column, rows, asked_columns(select), &bulk)?;
+            self.answer_from_table((table, column), rows, asked_columns(select), &bulk, confirmed)?;
         }
         self.asked.push((selects, counts));
         Ok(())
@@ -495,13 +520,18 @@ impl<'s> Unit<'s> {
         if self.asked.len() < 2 {
             return Ok(true);
         }
+        self.is_as_read().await
+    }
+
+    /// Asks everything again, and compares.
+    pub(super) async fn is_as_read(&mut self) -> Result<bool, Error> {
         let mut again = Transaction::new();
         let mut expected = Vec::new();
-        for (selects, counts) in std::mem::take(&mut self.asked) {
-            for (select, count) in selects.operations.into_iter().zip(counts) {
-                let Operation::Select { table, .. } = &select else { continue };
-                expected.push((table.clone(), count));
-                again.push(select);
+        for (selects, counts) in &self.asked {
+            for (select, count) in selects.operations.iter().zip(counts) {
+                let Operation::Select { table, .. } = select else { continue };
+                expected.push((table.clone(), *count));
+                again.push(select.clone());
             }
         }
         let results = self.session.read(&again).await?;
@@ -523,11 +553,11 @@ impl<'s> Unit<'s> {
     /// Answers many queries of one kind from the rows of the whole table.
     fn answer_from_table(
         &mut self,
-        table: &Name,
-        column: &Name,
+        (table, column): (&Name, &Name),
         rows: Vec<Columns>,
         asked: Option<&[Name]>,
         queries: &[&Query],
+        confirmed: bool,
     ) -> Result<(), Error> {
         let mut by_atom: BTreeMap<Atom, BTreeSet<RowKey>> = BTreeMap::new();
         for row in rows {
@@ -537,7 +567,7 @@ impl<'s> Unit<'s> {
                 None if self.session.lacks(table, column) => Vec::new(),
                 None => return Err(lacks(table, column)),
             };
-            let key = self.remember(table, row, asked)?;
+            let key = self.remember(table, row, asked, confirmed)?;
             for atom in atoms {
                 by_atom.entry(atom).or_default().insert(key.clone());
             }
@@ -561,14 +591,20 @@ impl<'s> Unit<'s> {
     /// Keeps what the server told of a row. The same row may come from several queries, with different columns; `asked`
     /// are those of this one, or all. A row that lacks one of them, though the schema has it, can't be read: what is decided
     /// from it would rest on nothing.
-    fn remember(&mut self, table: &Name, mut columns: Columns, asked: Option<&[Name]>) -> Result<RowKey, Error> {
+    fn remember(
+        &mut self,
+        table: &Name,
+        mut columns: Columns,
+        asked: Option<&[Name]>,
+        confirmed: bool,
+    ) -> Result<RowKey, Error> {
         let mut missing = asked.into_iter().flatten().filter(|column| !columns.contains_key(*column));
         if let Some(missing) = missing.find(|column| !self.session.lacks(table, column)) {
             return Err(lacks(table, missing));
         }
         let uuid = columns.remove("_uuid").and_then(|uuid| uuid.uuids().next()).ok_or_else(|| lacks(table, "_uuid"))?;
         let key = RowKey::stored(table, uuid);
-        let row = self.rows.entry(key.clone()).or_default();
+        let row = self.rows.entry(key.clone()).or_insert_with(|| Row { confirmed, ..Row::default() });
         row.whole |= asked.is_none();
         for (column, value) in columns {
             // The first reading stays: decisions may rest on it already, and the guards compare with it.
@@ -648,7 +684,7 @@ impl<'s> Unit<'s> {
             let mut found = 0;
             for result in results {
                 for columns in result.into_rows().map_err(unreadable)? {
-                    self.remember(&row.table, columns, select.operations.first().and_then(asked_columns))?;
+                    self.remember(&row.table, columns, select.operations.first().and_then(asked_columns), false)?;
                     found += 1;
                 }
             }
@@ -869,6 +905,20 @@ impl<'s> Unit<'s> {
             self.nudge(interface.clone());
         }
         self.reopened.push(interface);
+    }
+
+    /// Has ovs-vswitchd take a device that was made for an interface that exists. Of a row that it had not applied, it has no
+    /// device open, and whoever wrote the row may have to take it back as it was.
+    pub fn take_device(&mut self, interface: RowKey) {
+        match self.rows.get(&interface) {
+            Some(row) if row.confirmed => self.reopen(interface),
+            _ => self.nudge(interface),
+        }
+    }
+
+    /// Commits only if there is no network device of this name.
+    pub fn require_no_device(&mut self, name: &str) {
+        self.absent_devices.push(name.to_owned());
     }
 
     /// Has ovs-vswitchd look at an interface again, and waits for it, even if the database does not change: a device

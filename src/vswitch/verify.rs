@@ -6,7 +6,7 @@
 use serde::Deserialize;
 
 use super::causes;
-use super::commit::Committed;
+use super::commit::{Committed, Failure};
 use super::health;
 use super::tables::INTERFACE;
 use super::unit::{Fate, RowKey, Unit};
@@ -95,11 +95,21 @@ impl Unit<'_> {
 
     /// Fails if an interface that the unit added does not work, or one that the change touches no longer does. What an
     /// interface asked for and did not get is a note, or, if `strict`, a failure as well.
-    pub(super) async fn verify(&mut self, committed: &Committed, strict: bool) -> Result<Vec<InterfaceStatus>, Error> {
+    /// What the unit found and left alone has to work as well (`rest.rs`).
+    pub(super) async fn verify(
+        &mut self,
+        committed: &Committed,
+        strict: bool,
+    ) -> Result<Vec<InterfaceStatus>, Failure> {
         let mut concerns = self.concerns(committed);
         concerns.extend(self.neighbours(committed));
+        let rest = self.rest_concerns(committed, &concerns);
+        let rested: Vec<Uuid> = rest.iter().map(|concern| concern.uuid).collect();
+        concerns.extend(rest);
         let mut broken = self.dead_bridges(committed).await?;
-        let mut looks = self.look(concerns).await?;
+        let mut looks = self.look(concerns).await.map_err(|error| self.told_after(committed, error))?;
+        let is_gone = |uuid: &Uuid| !looks.iter().any(|look| look.concern.uuid == *uuid);
+        let mut lost = rested.iter().any(is_gone);
         for look in &looks {
             let status = &look.status;
             match &status.error {
@@ -114,6 +124,13 @@ impl Unit<'_> {
                 None => {}
             }
         }
+        if !committed.wrote && self.rest.doubted {
+            lost |= !self.rest_holds().await?;
+        }
+        lost |= (committed.wrote || self.rest.doubted) && self.has_lost_a_device()?;
+        if lost {
+            return Err(self.lose(committed).await);
+        }
         if broken.is_empty() {
             let differences = self.differences(committed, &mut looks).await?;
             if strict {
@@ -127,8 +144,61 @@ impl Unit<'_> {
             self.note_lone_patch_interfaces(&statuses).await?;
             return Ok(statuses);
         }
+        let problem = broken.join("; ");
+        if !committed.wrote {
+            // Whoever made it so may be about to take it back.
+            if self.is_otherwise_by_now().await? || self.all_works().await? {
+                return Err(self.lose(committed).await);
+            }
+            return Err(Failure::Final(Error::NotWorking { problem }));
+        }
         let taken_back = self.take_back(committed).await;
-        Err(Error::Interface { problem: broken.join("; "), still_there: taken_back.err() })
+        Err(Failure::Final(Error::Interface { problem, still_there: taken_back.err() }))
+    }
+
+    /// Where nothing was written, the database holds nothing of the command.
+    fn told_after(&self, committed: &Committed, error: Error) -> Error {
+        match error {
+            Error::NotApplied { cause } if !committed.wrote => Error::NotCommitted { cause },
+            other => other,
+        }
+    }
+
+    /// What was found is gone, so the command has to look again. What it wrote meanwhile is taken back.
+    async fn lose(&mut self, committed: &Committed) -> Failure {
+        let problem = "what the command had found went away while it was carried out".to_owned();
+        if committed.wrote {
+            let deadline = self.session.deadline.clone();
+            let taken_back = self.take_back(committed).await;
+            self.session.deadline = deadline;
+            if let Err(why) = taken_back {
+                return Failure::Final(Error::Interface { problem, still_there: Some(why) });
+            }
+        }
+        Failure::LostRace(Error::Conflict(problem))
+    }
+
+    /// Whether a VXLAN device that was found has been deleted since, or made anew.
+    fn has_lost_a_device(&mut self) -> Result<bool, Error> {
+        for found in &self.found_devices {
+            let now = self.session.links()?.get(&found.name)?;
+            if now.is_none_or(|link| link.index != found.index) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// What the unit leaves alone and its answer rests on.
+    fn rest_concerns(&self, committed: &Committed, known: &[Concern]) -> Vec<Concern> {
+        if !committed.wrote && !self.rest.doubted {
+            return Vec::new();
+        }
+        let rest = self.rest.interfaces.iter().filter_map(|key| match key.id {
+            UuidRef::Row(uuid) => Some(Concern { uuid, expected: !committed.wrote || self.expects(key), own: false }),
+            UuidRef::New(_) => None,
+        });
+        rest.filter(|concern| !known.iter().any(|known| known.uuid == concern.uuid)).collect()
     }
 
     /// Says which patch interfaces lead nowhere yet. ovs-vswitchd says so too, but some time after it has applied the
@@ -178,7 +248,11 @@ impl Unit<'_> {
                     concerns.extend(uuid.map(|uuid| Concern { uuid, expected: true, own: true }));
                 }
                 UuidRef::Row(uuid) if row.fate == Fate::Stays && row.is_changed() => {
-                    concerns.push(Concern { uuid: *uuid, expected: committed.worked(uuid), own: true });
+                    concerns.push(Concern {
+                        uuid: *uuid,
+                        expected: row.is_set_up() || committed.worked(uuid),
+                        own: true,
+                    });
                 }
                 UuidRef::Row(_) => {}
             }

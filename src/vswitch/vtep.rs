@@ -9,7 +9,7 @@ use crate::links::{Link, Vxlan};
 use crate::ovsdb::Remote;
 
 /// What is asked of the kernel; over an ordinary device it makes 1450 of it, to leave room for the outer headers.
-const MTU: u32 = 1500;
+pub(super) const MTU: u32 = 1500;
 
 /// The device's name.
 pub fn name(vni: u32) -> String {
@@ -26,6 +26,28 @@ pub fn group(vni: u32) -> Ipv4Addr {
 pub fn vni_of(name: &str) -> Option<u32> {
     let digits = name.strip_prefix("vtep")?;
     digits.parse().ok().filter(|vni| self::name(*vni) == name)
+}
+
+/// Whether a device is the VTEP of a VNI: a VXLAN device of that very name and that VNI. The kernel also finds devices by
+/// their alternative names, and those may be anybody's.
+pub fn is_own(link: &Link, vni: u32) -> bool {
+    why_not_own(link, vni).is_none()
+}
+
+/// Why a device that was found by the name of a VTEP is not that.
+pub fn why_not_own(link: &Link, vni: u32) -> Option<String> {
+    let name = name(vni);
+    if link.name != name {
+        return Some(format!("{name} is only another name of the network device {}", link.name));
+    }
+    match &link.vxlan {
+        None => {
+            let kind = link.kind.as_deref().unwrap_or("plain");
+            Some(format!("{name} is {} device and not a vxlan one", with_article(kind)))
+        }
+        Some(vxlan) if vxlan.vni != vni => Some(format!("{name} has the VNI {} instead of {vni}", vxlan.vni)),
+        Some(_) => None,
+    }
 }
 
 impl Unit<'_> {
@@ -64,18 +86,12 @@ impl Unit<'_> {
             }));
             return Ok(true);
         };
-        let Some(vxlan) = &link.vxlan else {
-            let kind = link.kind.as_deref().unwrap_or("plain");
-            return Err(Error::Conflict(format!(
-                "{name} exists, but is {} device and not a vxlan one",
-                with_article(kind)
-            )));
-        };
-        if vxlan.vni != vni {
-            return Err(Error::Conflict(format!("{name} exists, but with VNI {} instead of {vni}", vxlan.vni)));
+        if let Some(why) = why_not_own(&link, vni) {
+            return Err(Error::Conflict(format!("{name} can't be used: {why}")));
         }
-        if vxlan.lower != Some(device.index) {
-            let over = match vxlan.lower {
+        let lower_index = link.vxlan.as_ref().and_then(|vxlan| vxlan.lower);
+        if lower_index != Some(device.index) {
+            let over = match lower_index {
                 Some(index) => self.link_name(index)?.unwrap_or_else(|| format!("device {index}")),
                 None => "no device".into(),
             };
@@ -86,6 +102,7 @@ impl Unit<'_> {
         if !link.up {
             self.change_link(LinkChange::SetUp(name));
         }
+        self.found_devices.push(link);
         Ok(false)
     }
 
@@ -117,6 +134,26 @@ impl Unit<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::links::VxlanInfo;
+
+    #[test]
+    fn only_a_vxlan_device_of_that_very_name_and_vni_is_ours() {
+        let link = |name: &str, vni: Option<u32>| Link {
+            index: 5,
+            name: name.into(),
+            kind: Some(if vni.is_some() { "vxlan" } else { "dummy" }.into()),
+            up: true,
+            mtu: 1450,
+            vxlan: vni.map(|vni| VxlanInfo { vni, ..VxlanInfo::default() }),
+        };
+        assert!(is_own(&link("vtep6", Some(6)), 6));
+        for (other, word) in
+            [(link("vtep6", Some(999)), "999"), (link("foo", Some(6)), "foo"), (link("vtep6", None), "dummy")]
+        {
+            let why = why_not_own(&other, 6).unwrap();
+            assert!(why.contains(word), "{why}");
+        }
+    }
 
     #[test]
     fn groups_follow_from_the_vni_in_blocks_of_256() {

@@ -100,6 +100,11 @@ impl Unit<'_> {
     }
 }
 
+/// The names of all devices.
+pub(in crate::vswitch) fn device_names() -> Result<BTreeSet<String>, Error> {
+    Ok(devices()?.into_keys().collect())
+}
+
 /// All devices and their addresses (getifaddrs(3)), in two dumps of the kernel's however many there are.
 fn devices() -> Result<BTreeMap<String, Device>, Error> {
     let entries = getifaddrs().map_err(|error| Error::NotCommitted {

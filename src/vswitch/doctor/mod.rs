@@ -34,6 +34,7 @@ use serde::{Deserialize, Serialize};
 
 pub use examination::{Daemon, Examination};
 pub use further::Further;
+pub(super) use kernel::device_names;
 pub use kernel::{Device, Kernel};
 pub use marks::marked;
 
