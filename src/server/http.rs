@@ -414,7 +414,7 @@ impl Doors {
 }
 
 /// What a page says of something that is so, or why it is not.
-fn page_of(outcome: Result<(), String>) -> Response<HttpBody> {
+fn page_of(outcome: Result<(), String>) -> Answer {
     match outcome {
         Ok(()) => text(StatusCode::OK, "ok".into()),
         Err(why) => text(StatusCode::SERVICE_UNAVAILABLE, why),

@@ -12,9 +12,10 @@
 //! is sent as soon as the first is answered.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
+use tokio::time::Instant;
 
 use crate::ovsdb::connection::{Outcome, Shared};
 use crate::ovsdb::error::{CallError, Disconnect};
