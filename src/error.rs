@@ -7,8 +7,9 @@ use crate::links::LinkError;
 use crate::ovsdb::error::{CallError, beginning_of};
 use crate::ovsdb::transaction::TransactError;
 
-/// The longest text of an error that goes out of a door, in bytes.
-const TOLD: usize = 16 * 1024;
+/// The longest text of an error that goes out of a door, in bytes. The kernel passes arguments up to half of that
+/// (MAX_ARG_STRLEN), and whoever called by a name of such a length is told it.
+const TOLD: usize = 256 * 1024;
 
 /// Why a command failed. The text is for people; [`Error::code`] and [`Error::committed`] are for programs.
 #[derive(Debug, thiserror::Error)]
