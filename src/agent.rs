@@ -24,7 +24,7 @@ pub fn run(arguments: &[OsString]) -> ExitCode {
     crate::log::to_stderr();
     match execute(arguments) {
         Ok(result) => answer(&result, ExitCode::SUCCESS),
-        Err(error) => answer(&Value::String(error.to_string()), ExitCode::FAILURE),
+        Err(error) => answer(&Value::String(error.told()), ExitCode::FAILURE),
     }
 }
 

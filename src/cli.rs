@@ -124,7 +124,7 @@ fn command_of_the_registry(name: &str, arguments: &ArgMatches) -> Result<ExitCod
         return Ok(crate::agent::run(&[name.into(), json.into()]));
     }
     crate::log::to_stderr();
-    let answer = single::run(entry, &json).map_err(|error| Problem(style::printable(&error.to_string())))?;
+    let answer = single::run(entry, &json).map_err(|error| Problem(style::printable(&error.told())))?;
     let text = match (output, format) {
         (Output::Json, _) => output::json(&answer),
         (_, Some(format)) => output::formatted(format, &answer)?,

@@ -83,6 +83,14 @@ impl Deadline {
         self.at.saturating_duration_since(Instant::now())
     }
 
+    /// Whether the time is up, or a signal has arrived.
+    pub fn passed(&self) -> Option<Expired> {
+        match *self.stop.borrow() {
+            Some(signal) => Some(Expired::Signal(signal)),
+            None => self.left().is_zero().then_some(Expired::Time(self.allowed)),
+        }
+    }
+
     /// Waits for `work`, at most until the deadline.
     pub async fn limit<F: Future>(&self, work: F) -> Result<F::Output, Expired> {
         let mut stop = self.stop.clone();

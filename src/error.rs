@@ -4,8 +4,12 @@ use std::fmt;
 
 use crate::deadline::Expired;
 use crate::links::LinkError;
-use crate::ovsdb::error::CallError;
+use crate::ovsdb::error::{CallError, beginning_of};
 use crate::ovsdb::transaction::TransactError;
+
+/// The longest text of an error that goes out of a door, in bytes. The kernel passes arguments up to half of that
+/// (MAX_ARG_STRLEN), and whoever called by a name of such a length is told it.
+const TOLD: usize = 256 * 1024;
 
 /// Why a command failed. The text is for people; [`Error::code`] and [`Error::committed`] are for programs.
 #[derive(Debug, thiserror::Error)]
@@ -207,6 +211,11 @@ impl Error {
         }
     }
 
+    /// What goes out of a door: the error's text, or its beginning. Names and values of any length may be in it.
+    pub fn told(&self) -> String {
+        beginning_of(self, TOLD)
+    }
+
     /// Whether the state of the switch is the reason, so that another state could make the command succeed.
     pub fn is_about_the_switch(&self) -> bool {
         matches!(self, Error::Argument { .. } | Error::NotFound(_) | Error::Exists(_) | Error::Conflict(_))
@@ -279,6 +288,15 @@ impl Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_text_of_an_error_has_a_length() {
+        let long = "é".repeat(1 << 20);
+        let told = Error::argument("bridge", format!("{long:?} is not a name")).told();
+        assert!(told.starts_with("argument \"bridge\": \"éé") && told.ends_with('…'));
+        assert!(told.len() <= TOLD + '…'.len_utf8(), "{}", told.len());
+        assert_eq!(Error::NotFound("no port a".into()).told(), "no port a");
+    }
 
     #[test]
     fn every_word_has_a_number_of_its_own() {

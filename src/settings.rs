@@ -10,6 +10,8 @@ use crate::ovsdb::Remote;
 pub const DB: &str = "OVS_PLUGIN_DB";
 /// Seconds for one whole command.
 pub const TIMEOUT: &str = "OVS_PLUGIN_TIMEOUT";
+/// The largest answer of the database that is read, in MiB.
+pub const MAX_REPLY: &str = "OVS_PLUGIN_MAX_REPLY";
 /// The datapath type of new bridges that have no master and no explicit option.
 pub const DATAPATH_TYPE: &str = "OVS_PLUGIN_DATAPATH_TYPE";
 /// What is logged to stderr, as a tracing filter.
@@ -20,6 +22,9 @@ pub const RUNDIR: &str = "OVS_RUNDIR";
 const DEFAULT_RUNDIR: &str = "/var/run/openvswitch";
 /// Below the 10 s for which the Python client of the host agent waits.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(8);
+/// A database of ten thousand ports has 20 MiB.
+const DEFAULT_MAX_REPLY: usize = 256 * MIB;
+const MIB: usize = 1 << 20;
 
 /// The directory of Open vSwitch's sockets, and of this program's.
 pub fn run_directory() -> PathBuf {
@@ -35,6 +40,8 @@ pub struct Settings {
     pub remotes: Vec<Remote>,
     /// The time for one whole command, connecting and waiting included.
     pub timeout: Duration,
+    /// The largest answer of the database that is read, in bytes. A server that sends more is given up.
+    pub max_reply: usize,
     /// The datapath type of new bridges; empty is Open vSwitch's default, `system`.
     pub datapath_type: String,
 }
@@ -56,13 +63,22 @@ impl Settings {
             }
         };
         let timeout = variable(TIMEOUT).map_or(Ok(DEFAULT_TIMEOUT), |seconds| parse_timeout(&seconds))?;
-        Ok(Settings { remotes, timeout, datapath_type: variable(DATAPATH_TYPE).unwrap_or_default() })
+        let max_reply = variable(MAX_REPLY).map_or(Ok(DEFAULT_MAX_REPLY), |mebibytes| parse_size(&mebibytes))?;
+        Ok(Settings { remotes, timeout, max_reply, datapath_type: variable(DATAPATH_TYPE).unwrap_or_default() })
     }
 }
 
 fn parse_remote(text: &str) -> Result<Remote, Error> {
     text.parse()
         .map_err(|error: crate::ovsdb::remote::RemoteError| Error::Setting { name: DB, problem: error.to_string() })
+}
+
+fn parse_size(text: &str) -> Result<usize, Error> {
+    let mebibytes = text.trim().parse().ok().filter(|mebibytes: &usize| *mebibytes > 0);
+    mebibytes.and_then(|mebibytes| mebibytes.checked_mul(MIB)).ok_or_else(|| Error::Setting {
+        name: MAX_REPLY,
+        problem: format!("{text:?} is not a whole number of MiB from 1"),
+    })
 }
 
 fn parse_timeout(text: &str) -> Result<Duration, Error> {
@@ -107,12 +123,22 @@ mod tests {
 
     #[test]
     fn a_wrong_setting_is_named_with_its_value() {
-        for (name, value) in [(DB, "unix:/a,,"), (DB, "nonsense"), (TIMEOUT, "0"), (TIMEOUT, "soon"), (TIMEOUT, "nan")]
-        {
+        for (name, value) in [
+            (DB, "unix:/a,,"),
+            (DB, "nonsense"),
+            (TIMEOUT, "0"),
+            (TIMEOUT, "soon"),
+            (TIMEOUT, "nan"),
+            (MAX_REPLY, "0"),
+            (MAX_REPLY, "-1"),
+            (MAX_REPLY, "1.5"),
+            (MAX_REPLY, "18446744073709551615"),
+        ] {
             let error = read(&[(name, value)]).unwrap_err().to_string();
             assert!(error.contains(name), "{error}");
         }
         assert!(read(&[(TIMEOUT, "0.5")]).is_ok());
         assert!(read(&[(TIMEOUT, "inf")]).is_ok());
+        assert_eq!(read(&[(MAX_REPLY, "2")]).unwrap().max_reply, 2 << 20);
     }
 }

@@ -50,10 +50,32 @@ pub fn parse(text: &str) -> Result<Arguments, Error> {
 
     let mut reader = serde_json::Deserializer::from_str(text);
     let arguments = reader.deserialize_any(Object).and_then(|arguments| reader.end().map(|()| arguments));
-    arguments.map_err(|error| {
+    let arguments = arguments.map_err(|error| {
         let expected = "expected one JSON object, like {\"bridge\": \"backplane\"}";
         Error::argument("", format!("arguments are not usable: {error}; {expected}"))
-    })
+    })?;
+    for (name, value) in &arguments {
+        let with_nul = if name.contains('\0') { Some(Value::String(name.clone())) } else { with_nul(name, value) };
+        if let Some(text) = with_nul {
+            let problem = format!("{text} has a NUL character (U+0000), which a database can't hold; expected none");
+            return Err(Error::argument(name, problem));
+        }
+    }
+    Ok(arguments)
+}
+
+/// The text in a value that has a NUL in it, as it may be told. Here for all arguments of all commands: neither Open
+/// vSwitch nor the kernel has names with one, and ovsdb-server closes the connection on it.
+fn with_nul(name: &str, value: &Value) -> Option<Value> {
+    match value {
+        Value::String(text) => text.contains('\0').then(|| secrets::shown(name, value)),
+        Value::Array(elements) => elements.iter().find_map(|element| with_nul(name, element)),
+        Value::Object(members) => members.iter().find_map(|(key, value)| match key.contains('\0') {
+            true => Some(secrets::shown(name, &Value::String(key.clone()))),
+            false => with_nul(key, value),
+        }),
+        Value::Null | Value::Bool(_) | Value::Number(_) => None,
+    }
 }
 
 /// Turns arguments into a command's own type.
@@ -635,6 +657,31 @@ mod tests {
             let example = read(&format!("{{\"bridge\":\"b\",\"mode\":\"{word}\"}}")).unwrap();
             assert_eq!(example.mode, Some(expected), "{word:?}");
         }
+    }
+
+    #[test]
+    fn a_nul_is_refused_in_every_argument_of_every_command() {
+        let mut seen = 0;
+        for entry in crate::commands::REGISTRY {
+            let schema = (entry.arguments_schema)();
+            let names = schema.get("properties").and_then(Value::as_object).into_iter().flat_map(|all| all.keys());
+            for name in names.map(String::as_str).chain(["verify", "Dry_Run", "unknown"]) {
+                for value in
+                    [r#""\u0000""#, r#""a\u0000b""#, r#"[1, ["\u0000"]]"#, r#"{"k": "a\u0000"}"#, r#"{"\u0000": 1}"#]
+                {
+                    let error = parse(&format!("{{\"{name}\": {value}}}")).unwrap_err();
+                    assert_eq!(error.field(), Some(name.to_ascii_lowercase().as_str()), "{}: {error}", entry.name);
+                    let told = error.to_string();
+                    assert!(told.contains("NUL") && !told.contains('\0'), "{told}");
+                    seen += 1;
+                }
+            }
+        }
+        assert!(seen > 300, "{seen}");
+        assert!(parse(r#"{"a\u0000": "b"}"#).is_err());
+        let error = parse(r#"{"options": {"options:psk": "secret\u0000"}}"#).unwrap_err().to_string();
+        assert!(!error.contains("secret"), "{error}");
+        assert!(parse(r#"{"a": "\\u0000 \u0001"}"#).is_ok());
     }
 
     #[test]

@@ -28,10 +28,10 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::AbortHandle;
 use tracing::{debug, warn};
 
-use super::error::{CallError, Disconnect};
-use super::frame::{Framer, Limits, Text};
+use super::error::{CallError, Disconnect, REPEATED, beginning_of};
+use super::frame::{self, DEPTH, Framer, Limits, Scan, Text};
 use super::json::{self, Part};
-use super::message::{Answer, Message, Request};
+use super::message::{Answer, Message, MessageError, Request};
 use super::monitor::{self, MonitorRequests, Notice, Since, Sink, Updates};
 use super::remote::Remote;
 use super::schema::DatabaseSchema;
@@ -123,14 +123,19 @@ impl Connection {
     /// Connects, once. Must be called inside a tokio runtime, which then serves the connection, or inside of
     /// [`one_shot::block_on`].
     pub async fn open(remote: &Remote) -> io::Result<Self> {
+        Connection::open_with(remote, Limits::default()).await
+    }
+
+    /// As [`Connection::open`], with other limits for what the server sends.
+    pub async fn open_with(remote: &Remote, limits: Limits) -> io::Result<Self> {
         if one_shot::is_active() {
             let socket = remote.open_plain().await?;
-            let plain = PlainStream { socket, framer: Framer::default(), unwritten: Vec::new() };
+            let plain = PlainStream { socket, framer: Framer::new(limits), unwritten: Vec::new() };
             let shared = Shared::new(remote.to_string(), Some(plain));
             return Ok(Connection { shared: Arc::new(shared), tasks: None });
         }
         let (read, write) = remote.open().await?;
-        Ok(Connection::over(read, write, remote.to_string(), Limits::default()))
+        Ok(Connection::over(read, write, remote.to_string(), limits))
     }
 
     /// Speaks over a stream that exists already; `name` stands for the server in errors.
@@ -376,15 +381,45 @@ impl<T> Drop for Reply<T> {
 
 impl State {
     /// Appends a message to the outgoing buffer, whole or not at all.
-    fn write(&mut self, message: &impl Serialize) -> Result<(), serde_json::Error> {
+    fn write(&mut self, message: &impl Serialize) -> Result<(), Unsendable> {
         let before = self.outgoing.len();
-        serde_json::to_writer(&mut self.outgoing, message).inspect_err(|_| self.outgoing.truncate(before))
+        let written = serde_json::to_writer(&mut self.outgoing, message).map_err(Unsendable::Json);
+        let checked = written.and_then(|()| check(self.outgoing.get(before..).unwrap_or_default()));
+        checked.inspect_err(|_| self.outgoing.truncate(before))
     }
 
     fn in_flight(&self) -> String {
         let methods: Vec<&str> = self.pending.values().map(|pending| pending.method).collect();
-        methods.join(", ")
+        beginning_of(methods.join(", "), REPEATED)
     }
+}
+
+/// Why a message is not sent.
+#[derive(Debug, thiserror::Error)]
+enum Unsendable {
+    #[error("it can't be written: {0}")]
+    Json(serde_json::Error),
+    #[error("it has a text with a NUL character (U+0000), which a database can't hold")]
+    Nul,
+    #[error("it has more than {DEPTH} objects and arrays inside each other")]
+    TooDeep,
+}
+
+/// Refuses what ovsdb-server closes the connection on, as far as a writer of JSON can write it: a NUL in a string
+/// (lib/json.c: "null bytes not supported in quoted strings"), and too many levels. The first costs everybody on the
+/// connection their calls.
+fn check(text: &[u8]) -> Result<(), Unsendable> {
+    Scan::default().advance(text, 0, DEPTH).map_err(|_| Unsendable::TooDeep)?;
+    let mut rest = text;
+    while let Some(at) = rest.iter().position(|byte| *byte == b'\\') {
+        rest = rest.get(at + 1..).unwrap_or_default();
+        if rest.starts_with(b"u0000") {
+            return Err(Unsendable::Nul);
+        }
+        // The character that is escaped may be a backslash.
+        rest = rest.get(1..).unwrap_or_default();
+    }
+    Ok(())
 }
 
 impl Shared {
@@ -457,7 +492,7 @@ impl Shared {
             }
             Err(error) => {
                 drop(state);
-                complete(Err(CallError::Unexpected { method, reason: format!("can't be written: {error}") }));
+                complete(Err(CallError::NotSent { method, reason: error.to_string() }));
             }
         }
         id
@@ -492,7 +527,12 @@ impl Shared {
 
     /// Acts upon one message of the server.
     fn receive(&self, text: Text<'_>) -> Result<(), Disconnect> {
-        match Message::parse(text).map_err(|error| Disconnect::Message(error.to_string()))? {
+        let bytes = text.bytes;
+        let no_message = |error: MessageError| Disconnect::NoMessage {
+            problem: format!("this is no OVSDB: {error}"),
+            beginning: frame::beginning(bytes),
+        };
+        match Message::parse(text).map_err(no_message)? {
             Message::Reply { id, outcome } => {
                 // Ours are all numbers; one that is none is an answer to nothing of ours.
                 let call = id.get().parse().ok().and_then(|id: u64| self.lock().pending.remove(&id));

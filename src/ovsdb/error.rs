@@ -1,12 +1,72 @@
 //! What can go wrong between us and an OVSDB server, and whose fault it is.
 
-use std::fmt;
+use std::fmt::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::frame::FrameError;
+
+/// What others send is repeated in an error up to this length, in bytes.
+pub const REPEATED: usize = 1024;
+
+/// The part of a request that the server stumbled over is kept up to this length, so that it can be searched for secrets.
+const SYNTAX_KEPT: usize = 64 * 1024;
+
+/// A text, or its beginning if it is longer than `limit` bytes. No more of it is ever written out.
+pub fn beginning_of(text: impl fmt::Display, limit: usize) -> String {
+    struct Taken(String, usize);
+
+    impl fmt::Write for Taken {
+        fn write_str(&mut self, text: &str) -> fmt::Result {
+            let Taken(taken, limit) = self;
+            let room = limit.saturating_sub(taken.len());
+            if text.len() <= room {
+                taken.push_str(text);
+                return Ok(());
+            }
+            taken.push_str(&text[..text.floor_char_boundary(room)]);
+            Err(fmt::Error)
+        }
+    }
+
+    let mut taken = Taken(String::new(), limit);
+    if write!(taken, "{text}").is_err() {
+        taken.0.push('…');
+    }
+    taken.0
+}
+
+/// A string of a server, which is kept up to a length.
+pub(super) struct Kept<const LIMIT: usize>(pub(super) String);
+
+impl<'de, const LIMIT: usize> Deserialize<'de> for Kept<LIMIT> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text<const LIMIT: usize>;
+
+        impl<const LIMIT: usize> Visitor<'_> for Text<LIMIT> {
+            type Value = Kept<LIMIT>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Kept<LIMIT>, E> {
+                Ok(Kept(beginning_of(text, LIMIT)))
+            }
+        }
+
+        deserializer.deserialize_str(Text)
+    }
+}
+
+/// The server's words for what happened.
+pub(super) type Words = Kept<REPEATED>;
+/// The part of a request that the server repeats.
+pub(super) type Syntax = Kept<SYNTAX_KEPT>;
 
 /// The kinds of errors that a server sends, by the word in `error` (RFC 7047 sections 4.1, 5.2 and the server's own).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -144,18 +204,35 @@ impl std::error::Error for ServerError {}
 
 impl<'de> Deserialize<'de> for ServerError {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        /// A bare word for an unknown method or monitor and for "canceled", an object for everything else.
         #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Spelling {
-            Word(String),
-            Object { error: String, details: Option<String>, syntax: Option<String> },
+        struct Object {
+            error: Words,
+            details: Option<Words>,
+            syntax: Option<Syntax>,
         }
 
-        Ok(match Spelling::deserialize(deserializer)? {
-            Spelling::Word(error) => ServerError { error, details: None, syntax: None },
-            Spelling::Object { error, details, syntax } => ServerError { error, details, syntax },
-        })
+        /// A bare word for an unknown method or monitor and for "canceled", an object for everything else.
+        struct Spelling;
+
+        impl<'de> Visitor<'de> for Spelling {
+            type Value = ServerError;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an error, as a string or an object")
+            }
+
+            fn visit_str<E>(self, word: &str) -> Result<ServerError, E> {
+                Ok(ServerError { error: beginning_of(word, REPEATED), details: None, syntax: None })
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<ServerError, A::Error> {
+                let Object { error, details, syntax } = Object::deserialize(MapAccessDeserializer::new(map))?;
+                let (details, syntax) = (details.map(|Kept(text)| text), syntax.map(|Kept(text)| text));
+                Ok(ServerError { error: error.0, details, syntax })
+            }
+        }
+
+        deserializer.deserialize_any(Spelling)
     }
 }
 
@@ -180,6 +257,26 @@ pub enum Disconnect {
     /// A message makes no sense.
     #[error("{0}")]
     Message(String),
+    /// What came is no message at all.
+    #[error("{problem}: {beginning}")]
+    NoMessage {
+        /// What is wrong with it.
+        problem: String,
+        /// How it begins, as printable text.
+        beginning: String,
+    },
+}
+
+impl Disconnect {
+    /// Whether the peer talks something else than OVSDB. It will not learn it.
+    pub fn is_foreign(&self) -> bool {
+        matches!(self, Disconnect::Frame(FrameError::NotAnObject(_)) | Disconnect::NoMessage { .. })
+    }
+
+    /// Whether an answer is larger than is allowed, so that asking again brings the same.
+    pub fn is_too_large(&self) -> bool {
+        matches!(self, Disconnect::Frame(FrameError::TooLarge(_) | FrameError::TooDeep(_)))
+    }
 }
 
 /// Why a call to the server did not bring a result.
@@ -202,6 +299,14 @@ pub enum CallError {
         in_flight: String,
         /// How it ended.
         cause: Disconnect,
+    },
+    /// The call can't be sent: the server would close the connection on it, and every other call would be lost.
+    #[error("{method} was not sent: {reason}")]
+    NotSent {
+        /// The call.
+        method: &'static str,
+        /// What is wrong with it.
+        reason: String,
     },
     /// The answer is not what this call returns.
     #[error("{method}: unexpected answer: {reason}")]
@@ -226,6 +331,26 @@ impl CallError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_server_sends_is_kept_up_to_a_length() {
+        let long = "é".repeat(1 << 20);
+        let object = serde_json::json!({"error": long, "details": long, "syntax": long});
+        for text in [object.to_string(), format!("\"{long}\"")] {
+            for error in [serde_json::from_str(&text).unwrap(), crate::ovsdb::json::from_str(&text).unwrap()] {
+                let ServerError { error: word, details, syntax } = &error;
+                assert!(word.len() <= REPEATED + 3 && word.ends_with('…'), "{}", word.len());
+                assert!(details.as_ref().is_none_or(|details| details.len() <= REPEATED + 3));
+                assert!(syntax.as_ref().is_none_or(|syntax| syntax.len() <= SYNTAX_KEPT + 3));
+                assert!(error.to_string().len() <= 3 * REPEATED);
+            }
+        }
+        // A type repeats what it did not expect.
+        let error = crate::ovsdb::json::from_str::<bool>(&format!("\"{long}\"")).unwrap_err().to_string();
+        assert!(error.len() < 2 * REPEATED, "{}", error.len());
+        assert_eq!(beginning_of("abc", 3), "abc");
+        assert_eq!(beginning_of("aéc", 2), "a…");
+    }
 
     #[test]
     fn an_error_repeats_only_the_beginning_of_a_long_request() {

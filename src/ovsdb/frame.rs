@@ -20,18 +20,21 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// 1 GiB, as a whole database may come in one reply, and the 1000 levels that ovsdb-server itself allows.
+    /// 256 MiB, as a whole database may come in one reply, and the 1000 levels that ovsdb-server itself allows.
     fn default() -> Self {
-        Limits { size: 1 << 30, depth: 1000 }
+        Limits { size: 256 << 20, depth: DEPTH }
     }
 }
+
+/// The objects and arrays inside each other that ovsdb-server allows; it closes the connection on more.
+pub const DEPTH: usize = 1000;
 
 /// Why a stream can't be cut any further. The connection is of no use after this.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FrameError {
     /// A message is an object; anything else means that this is not OVSDB.
-    #[error("expected a JSON object, but it starts with {:?}", char::from(*.0))]
-    NotAnObject(u8),
+    #[error("this is no OVSDB: expected a JSON object, but what came begins with {0}")]
+    NotAnObject(String),
     /// The text did not end within the limit.
     #[error("a message is larger than {0} bytes")]
     TooLarge(usize),
@@ -41,6 +44,16 @@ pub enum FrameError {
     /// The stream ended inside a text.
     #[error("the stream ended in the middle of a message, after {0} bytes of it")]
     Truncated(usize),
+}
+
+/// So many bytes of what is no message are told.
+const SHOWN: usize = 80;
+
+/// How bytes begin, as printable text in quotes.
+pub fn beginning(bytes: &[u8]) -> String {
+    let shown = &bytes[..bytes.len().min(SHOWN)];
+    let cut = if shown.len() < bytes.len() { "…" } else { "" };
+    format!("\"{}\"{cut}", shown.escape_ascii())
 }
 
 /// One whole JSON text.
@@ -133,7 +146,7 @@ impl Framer {
             return Ok(false);
         };
         if rest[skip] != b'{' {
-            return Err(FrameError::NotAnObject(rest[skip]));
+            return Err(FrameError::NotAnObject(beginning(&rest[skip..])));
         }
         self.start += skip;
         self.scanned = self.start + 1;
@@ -339,8 +352,11 @@ mod tests {
 
     #[test]
     fn anything_but_an_object_is_refused() {
-        assert_eq!(cut(&[b"  [1]"], Limits::default()), Err(FrameError::NotAnObject(b'[')));
-        assert_eq!(cut(&[b"{} HTTP/1.1"], Limits::default()), Err(FrameError::NotAnObject(b'H')));
+        let begins = |how: &str| Err(FrameError::NotAnObject(how.into()));
+        assert_eq!(cut(&[b"  [1]"], Limits::default()), begins("\"[1]\""));
+        assert_eq!(cut(&[b"{} HTTP/1.1 400\r\n"], Limits::default()), begins(r#""HTTP/1.1 400\r\n""#));
+        assert_eq!(cut(&[b"\x16\x03\x1b\xff"], Limits::default()), begins(r#""\x16\x03\x1b\xff""#));
+        assert_eq!(cut(&[&[b'x'; 1000]], Limits::default()), begins(&format!("\"{}\"…", "x".repeat(SHOWN))));
     }
 
     #[test]

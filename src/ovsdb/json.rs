@@ -13,6 +13,7 @@ use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, IgnoredAny, Vi
 use serde::ser::{self, Serialize, Serializer};
 use serde_json::value::RawValue;
 
+use super::error::{REPEATED, beginning_of};
 use super::frame::Scan;
 use super::simd::string_ends;
 
@@ -44,7 +45,7 @@ impl std::error::Error for Error {}
 
 impl de::Error for Error {
     fn custom<T: fmt::Display>(what: T) -> Self {
-        Error(Box::new(Problem { what: what.to_string(), byte: None }))
+        Error(Box::new(Problem { what: beginning_of(what, REPEATED), byte: None }))
     }
 }
 

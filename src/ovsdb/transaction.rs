@@ -6,7 +6,7 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::ser::{Serialize, SerializeSeq, Serializer};
 use serde::{Deserialize, Deserializer};
 
-use super::error::ServerError;
+use super::error::{Kept, REPEATED, ServerError, Syntax, Words, beginning_of};
 use super::json::{self, OwnedPart};
 use super::known;
 use super::operation::{Condition, Name, Operation, Row};
@@ -136,14 +136,15 @@ impl<'de> Deserialize<'de> for Element {
             uuid: Option<Uuid>,
             count: Option<u64>,
             rows: Option<OwnedPart>,
-            error: Option<String>,
-            details: Option<String>,
+            error: Option<Words>,
+            details: Option<Words>,
             syntax: Option<OwnedPart>,
         }
 
         Ok(match Option::<Fields>::deserialize(deserializer)? {
             None => Element::Skipped,
-            Some(Fields { error: Some(error), details, syntax, .. }) => {
+            Some(Fields { error: Some(Kept(error)), details, syntax, .. }) => {
+                let details = details.map(|Kept(details)| details);
                 Element::Failed(ServerError { error, details, syntax: syntax.map(|syntax| plain(&syntax)) })
             }
             Some(Fields { uuid, count, rows, .. }) => {
@@ -155,7 +156,7 @@ impl<'de> Deserialize<'de> for Element {
 
 /// `syntax` is JSON text inside of a JSON string.
 fn plain(syntax: &OwnedPart) -> String {
-    syntax.parse().unwrap_or_else(|_| syntax.get().to_owned())
+    syntax.parse().map_or_else(|_| beginning_of(syntax.get(), REPEATED), |Kept(text): Syntax| text)
 }
 
 impl<'de> Deserialize<'de> for TransactReply {

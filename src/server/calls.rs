@@ -19,6 +19,8 @@ use crate::vswitch::hub::Hub;
 
 /// `/readyz` and `/metrics` wait this long for the database at most.
 const READY_LIMIT: Duration = Duration::from_secs(2);
+/// `/healthz` is more patient: whoever asks it may end the server.
+const HEALTH_LIMIT: Duration = Duration::from_secs(5);
 
 /// For each command that may run, so many calls may be there, running and waiting. A program that sends without end is
 /// told so before its calls fill the memory.
@@ -108,6 +110,11 @@ impl Calls {
     pub async fn observed(&self) -> Result<String, std::fmt::Error> {
         let (deadline, _stop) = Deadline::after(READY_LIMIT);
         observed::text(&self.hub, &mut self.session(deadline)).await
+    }
+
+    /// Whether calls can be served. The error tells why not.
+    pub async fn healthy(&self) -> Result<(), String> {
+        self.hub.serves(HEALTH_LIMIT).await.map_err(|error| error.to_string())
     }
 
     /// Whether the database answers and ovs-vswitchd is alive and has caught up. The error tells what is not so.

@@ -371,11 +371,8 @@ impl Doors {
             return Some(answer);
         }
         Some(match path {
-            "/healthz" => text(StatusCode::OK, "ok".into()),
-            "/readyz" => match self.calls.ready().await {
-                Ok(()) => text(StatusCode::OK, "ok".into()),
-                Err(why) => text(StatusCode::SERVICE_UNAVAILABLE, why),
-            },
+            "/healthz" => page_of(self.calls.healthy().await),
+            "/readyz" => page_of(self.calls.ready().await),
             _ => match self.metrics_page().await {
                 Ok(page) => match Text::plain(&self.rpc.room_for_page(), page) {
                     Ok(page) => {
@@ -413,6 +410,14 @@ impl Doors {
                 Err(text(StatusCode::REQUEST_TIMEOUT, what))
             }
         }
+    }
+}
+
+/// What a page says of something that is so, or why it is not.
+fn page_of(outcome: Result<(), String>) -> Answer {
+    match outcome {
+        Ok(()) => text(StatusCode::OK, "ok".into()),
+        Err(why) => text(StatusCode::SERVICE_UNAVAILABLE, why),
     }
 }
 

@@ -105,7 +105,7 @@ impl From<Error> for ErrorObject {
             hint: error.hint(),
             committed: error.committed().as_str(),
         };
-        ErrorObject { code: error.number(), message: error.to_string(), data: Some(data) }
+        ErrorObject { code: error.number(), message: error.told(), data: Some(data) }
     }
 }
 

@@ -597,7 +597,10 @@ pub(super) async fn send(
     // From here on the database may hold the change whatever we hear.
     let unknown = |cause: String| SendError::Other(Error::Unknown { cause });
     let reply = deadline.limit(reply).await.map_err(|expired| unknown(expired.to_string()))?;
-    let reply = reply.map_err(|error| unknown(secrets::without_secrets(error).to_string()))?;
+    let reply = reply.map_err(|error| match error {
+        CallError::NotSent { .. } => SendError::Other(Error::NotCommitted { cause: error.to_string() }),
+        error => unknown(secrets::without_secrets(error).to_string()),
+    })?;
     let results = reply.check(transaction.operations.len()).map_err(|mut refusal| {
         secrets::hide_in_refusal(&mut refusal.error);
         SendError::Refused(refusal)

@@ -6,6 +6,7 @@
 //! commands that run at once are in flight together. `docs/design.md` says why that is correct.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -49,7 +50,8 @@ impl Hub {
 
     /// As [`Hub::start`], with more in the replica than [`usual_tables`], which is what commands read, or with another
     /// patience.
-    pub fn with(settings: &Settings, options: Options) -> Arc<Self> {
+    pub fn with(settings: &Settings, mut options: Options) -> Arc<Self> {
+        options.limits.size = settings.max_reply;
         let (sender, cur_cfg) = watch::channel(0);
         let replica = Replica::start(
             options,
@@ -80,6 +82,13 @@ impl Hub {
             true => Error::expired_before_commit(expired, "waiting for the database to answer"),
             false => self.not_connected(expired),
         })
+    }
+
+    /// Whether calls can be served: the database tells, within this time, that everything which was committed can be read.
+    /// The error tells why not.
+    pub async fn serves(&self, limit: Duration) -> Result<(), Error> {
+        let (deadline, _stop) = Deadline::after(limit);
+        self.barrier(&deadline).await
     }
 
     /// Waits until the deadline, or until it is known that there will be no connection.

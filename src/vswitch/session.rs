@@ -14,19 +14,29 @@ use super::unit::LinkChange;
 use crate::deadline::{Deadline, Expired};
 use crate::error::Error;
 use crate::links::{Link, LinkError, Links};
-use crate::ovsdb::error::ErrorClass;
+use crate::ovsdb::error::{Disconnect, ErrorClass};
+use crate::ovsdb::frame::Limits;
 use crate::ovsdb::membership::{self, Choice, Standing, Unfit};
 use crate::ovsdb::remote;
 use crate::ovsdb::schema::DatabaseSchema;
 use crate::ovsdb::transaction::{OperationResult, TransactError, TransactReply, Transaction};
 use crate::ovsdb::{CallError, Connection, Remote, Reply};
-use crate::settings::Settings;
+use crate::settings::{MAX_REPLY, Settings};
 
-/// A server that is coming up is asked again this often.
+/// The pause before a server that could not be reached, or has hung up, is tried again.
 pub(super) const RECONNECT_PAUSE: Duration = Duration::from_millis(20);
+
+/// The pause doubles with each failure, so often.
+const DOUBLINGS: u32 = 4;
+
+/// So often a server may hang up on one request. Asking once more would bring the same.
+const HANG_UPS: usize = 2;
 
 /// Why a server that says nothing is not used.
 const SILENT: &str = "the server does not answer";
+
+/// Why a server that closes every connection is not used.
+const HUNG_UP: &str = "the server closed the connection before it said anything";
 
 /// The outside world, opened piece by piece when it is needed.
 pub struct Session {
@@ -63,6 +73,10 @@ struct Own {
     remote: usize,
     /// Which of them will do, once one was tried.
     search: Option<Search>,
+    /// How often there was a pause before they were tried again.
+    pauses: u32,
+    /// How often a server has hung up before it said what it is good for.
+    hang_ups: usize,
 }
 
 /// The remotes are tried in turn, again and again, until one will do.
@@ -76,8 +90,9 @@ struct Search {
     tried: usize,
     /// Why each of them will not do, as far as is known.
     causes: Vec<Option<String>>,
-    /// How many of them the system did not let us connect to, in this round.
-    denied: usize,
+    /// How many of them are of no use however long is waited, in this round: the system does not let us connect, or they
+    /// talk no OVSDB.
+    hopeless: usize,
     /// What the server that there is a connection to says of its place.
     standing: Option<Reply<TransactReply>>,
 }
@@ -141,7 +156,7 @@ impl Session {
     async fn connect(&mut self) -> Result<&Connection, Error> {
         match &mut self.database {
             Database::Own(own) => {
-                own.connect(&self.settings.remotes, &self.deadline).await?;
+                own.connect(&self.settings, &self.deadline).await?;
                 own.connection.as_ref().ok_or_else(|| Error::Internal("no connection after connecting".into()))
             }
             Database::Shared(shared) => Ok(shared.connection.insert(shared.hub.connection(&self.deadline).await?)),
@@ -246,20 +261,52 @@ impl Session {
         mut ask: impl FnMut(&Connection) -> Reply<T>,
         doing: &'static str,
     ) -> Result<T, Error> {
+        let mut hang_ups = 0;
         loop {
-            let reply = ask(self.connect().await?);
+            let before = self.hang_ups();
+            let connection = match hang_ups {
+                0 => self.connect().await?,
+                // Only what was hung up on alone is told as the cause.
+                _ => self.connection().await?,
+            };
+            let reply = ask(connection);
             if self.judge(doing).await? == Judged::AskAgain {
+                // It was in one write with the question that the server has hung up on, and may be the cause.
+                hang_ups += usize::from(hang_ups == 0 && self.hang_ups() > before);
                 continue;
             }
             let answer = self.deadline.limit(reply).await;
             match answer.map_err(|expired| Error::expired_before_commit(expired, doing))? {
-                Ok(answer) => return Ok(answer),
-                Err(error @ CallError::Disconnected { .. }) => debug!(%error, "asking again"),
+                // Reading a large one takes its time, too.
+                Ok(answer) => match self.deadline.passed() {
+                    None => return Ok(answer),
+                    Some(expired) => return Err(Error::expired_before_commit(expired, "reading a large answer")),
+                },
+                Err(CallError::Disconnected { cause, .. }) if cause.is_too_large() => {
+                    let cause = format!("reading the database failed: {cause} ({MAX_REPLY} sets the limit)");
+                    return Err(Error::NotCommitted { cause });
+                }
+                Err(error @ CallError::Disconnected { .. }) => {
+                    hang_ups += 1;
+                    if hang_ups >= HANG_UPS {
+                        let cause = format!("the server closed the connection twice after this request: {error}");
+                        return Err(Error::NotCommitted { cause });
+                    }
+                    debug!(%error, "asking again");
+                }
                 Err(error) => match (why_not_served(&error), &mut self.database) {
                     (Some(unfit), Database::Own(own)) => own.give_up(unfit.to_string()),
                     _ => return Err(Error::reading(error)),
                 },
             }
+        }
+    }
+
+    /// How often a server has hung up before it said what it is good for.
+    fn hang_ups(&self) -> usize {
+        match &self.database {
+            Database::Own(own) => own.hang_ups,
+            Database::Shared(_) => 0,
         }
     }
 
@@ -345,7 +392,9 @@ fn not_connected(remotes: &[Remote], cause: String) -> Error {
 impl Own {
     /// There is a connection afterwards. The remotes are tried in turn, again and again, until one takes it or the time is
     /// up. One that keeps silent leaves time for the others.
-    async fn connect(&mut self, remotes: &[Remote], deadline: &Deadline) -> Result<(), Error> {
+    async fn connect(&mut self, settings: &Settings, deadline: &Deadline) -> Result<(), Error> {
+        let remotes = settings.remotes.as_slice();
+        let limits = Limits { size: settings.max_reply, ..Limits::default() };
         match &self.connection {
             Some(connection) if connection.is_open() => return Ok(()),
             Some(connection) => {
@@ -358,17 +407,21 @@ impl Own {
                     search.choice = Choice::among(remotes.len());
                     search.begin_round(self.remote);
                 }
+                let paused = deadline.sleep(self.pause()).await;
+                if let (Err(expired), Some(search)) = (paused, &self.search) {
+                    return Err(search.told(remotes, &expired));
+                }
             }
             None => {}
         }
-        let search = self.search.get_or_insert_with(|| Search::new(remotes.len()));
         loop {
+            let search = self.search.get_or_insert_with(|| Search::new(remotes.len()));
             while search.tried < remotes.len() {
                 let place = (search.first + search.tried) % remotes.len();
                 search.tried += 1;
                 let Some(remote) = remotes.get(place) else { continue };
                 let others = remotes.len() - search.tried;
-                match deadline.share(1 + others).limit(Connection::open(remote)).await {
+                match deadline.share(1 + others).limit(Connection::open_with(remote, limits)).await {
                     Ok(Ok(connection)) => {
                         search.standing = Some(membership::ask(&connection, DATABASE));
                         (self.connection, self.remote) = (Some(connection), place);
@@ -376,7 +429,7 @@ impl Own {
                     }
                     Ok(Err(error)) => {
                         debug!(%remote, %error, "not connected");
-                        search.denied += usize::from(remote::is_final(&error));
+                        search.hopeless += usize::from(remote::is_final(&error));
                         search.note(place, error.to_string());
                     }
                     Err(Expired::Time(_)) if others > 0 => {
@@ -386,15 +439,24 @@ impl Own {
                     Err(expired) => return Err(search.expired(remotes, place, SILENT, &expired)),
                 }
             }
-            // Waiting does not give us rights.
-            if search.denied > 0 && search.denied == remotes.len() {
+            // Waiting gives us no rights, and teaches nobody OVSDB.
+            if search.hopeless > 0 && search.hopeless == remotes.len() {
                 return Err(not_connected(remotes, search.causes(remotes).join("; ")));
             }
-            if let Err(expired) = deadline.sleep(RECONNECT_PAUSE).await {
+            let paused = deadline.sleep(self.pause()).await;
+            let search = self.search.get_or_insert_with(|| Search::new(remotes.len()));
+            if let Err(expired) = paused {
                 return Err(search.told(remotes, &expired));
             }
             search.begin_round(0);
         }
+    }
+
+    /// How long to wait before the remotes are tried again.
+    fn pause(&mut self) -> Duration {
+        let pause = RECONNECT_PAUSE * (1 << self.pauses);
+        self.pauses = (self.pauses + 1).min(DOUBLINGS);
+        pause
     }
 
     /// Waits for what the server says of its place, and judges it.
@@ -425,6 +487,16 @@ impl Own {
         let patience = membership::PATIENCE.min(deadline.left() / 4);
         let standing = match membership::answered(answer, DATABASE) {
             Ok(standing) => standing.and_then(|standing| search.choice.takes(standing, patience).map(|()| standing)),
+            Err(CallError::Disconnected { cause, .. }) => {
+                search.hopeless += usize::from(cause.is_foreign());
+                self.hang_ups += 1;
+                self.give_up(match cause {
+                    Disconnect::Closed => HUNG_UP.into(),
+                    Disconnect::Io(error) => format!("{HUNG_UP} ({error})"),
+                    cause => cause.to_string(),
+                });
+                return Ok(Judged::AskAgain);
+            }
             Err(error) => {
                 self.give_up(error.to_string());
                 return Ok(Judged::AskAgain);
@@ -477,14 +549,14 @@ impl Search {
             first: 0,
             tried: 0,
             causes: vec![None; remotes],
-            denied: 0,
+            hopeless: 0,
             standing: None,
         }
     }
 
     fn begin_round(&mut self, first: usize) {
         self.choice.begin_round();
-        (self.first, self.tried, self.denied) = (first, 0, 0);
+        (self.first, self.tried, self.hopeless) = (first, 0, 0);
     }
 
     fn note(&mut self, remote: usize, cause: String) {

@@ -26,6 +26,7 @@ mod golden;
 mod harmful_names;
 mod harness;
 mod health;
+mod hostile_servers;
 mod more_commands;
 mod network_del;
 mod networks;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use ovs_plugin::ovsdb::frame::Limits;
 use ovs_plugin::ovsdb::monitor::{MonitorRequest, MonitorRequests, RowUpdate, TableUpdates, Update};
+use ovs_plugin::ovsdb::transaction::Transaction;
 use ovs_plugin::ovsdb::{CallError, Connection, ErrorClass, Event};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
@@ -203,6 +204,57 @@ async fn a_text_beyond_the_limits_ends_the_connection() {
         peer.say(text).await;
         let error = within(call).await.unwrap_err().to_string();
         assert!(error.contains(cause), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn what_the_server_would_hang_up_on_is_not_sent_and_costs_no_other_call() {
+    let (connection, mut peer) = connect();
+    let other = connection.list_dbs();
+    let id = peer.hear().await["id"].clone();
+    let deep = (0..1001).fold(json!(1), |inner, _| json!([inner]));
+    for (params, cause) in [
+        (json!(["a\0b"]), "NUL"),
+        (json!([{"a": [["\\\0"]]}]), "NUL"),
+        (json!([{"a\0": 1}]), "NUL"),
+        (deep, "more than 1000 objects"),
+    ] {
+        let error = within(connection.call::<Value>("echo", params)).await.unwrap_err();
+        assert!(matches!(&error, CallError::NotSent { method: "echo", .. }), "{error}");
+        assert!(error.to_string().contains(cause), "{error}");
+    }
+    // What only looks like it is sent as it is.
+    let harmless = json!(["\\u0000", "\\\\u0000", "\u{1}", "\u{0}".escape_default().to_string(), "\"\\"]);
+    let call = connection.call::<Value>("echo", &harmless);
+    let heard = peer.hear().await;
+    assert_eq!(heard["params"], harmless);
+    peer.say(reply(&heard["id"], json!(7)) + &reply(&id, json!(["db"]))).await;
+    assert_eq!(within(call).await.unwrap(), json!(7));
+    assert_eq!(within(other).await.unwrap(), ["db"]);
+}
+
+#[tokio::test]
+async fn an_error_of_any_length_is_told_by_its_beginning() {
+    let long = "x".repeat(8 << 20);
+    for error in [json!(long), json!({"error": long, "details": long, "syntax": long})] {
+        let (connection, mut peer) = connect();
+        let call = connection.list_dbs();
+        let id = peer.hear().await["id"].clone();
+        let answer = json!({"id": id, "result": null, "error": error}).to_string();
+        let (told, ()) = tokio::join!(call, peer.say(answer));
+        let told = told.unwrap_err().to_string();
+        assert!(told.contains("xxx") && told.len() < 4096, "{} bytes", told.len());
+    }
+    // The same of an answer that is of another type, and of a transaction that was refused.
+    let (connection, mut peer) = connect();
+    let (call, transaction) = (connection.list_dbs(), connection.transact("db", &Transaction::new()));
+    let (one, two) = (peer.hear().await["id"].clone(), peer.hear().await["id"].clone());
+    let refused = json!([{"error": long, "details": long, "syntax": json!(long).to_string()}]);
+    let answers = reply(&one, json!(long)) + &reply(&two, refused);
+    let (told, refusal, ()) = tokio::join!(call, transaction, peer.say(answers));
+    let refusal = refusal.unwrap().check(0).unwrap_err().to_string();
+    for told in [told.unwrap_err().to_string(), refusal] {
+        assert!(told.len() < 4096, "{} bytes", told.len());
     }
 }
 

@@ -29,7 +29,7 @@ fn page_of(server: &Server, user: &str, arguments: &[&str]) -> (u16, String) {
     command.args(["--reuid", user]).args(arguments).arg("--");
     // Without the namespace, which only root may enter; a unix socket is reached from any.
     let words: Vec<_> = curl.get_args().skip_while(|word| *word != "--").skip(1).collect();
-    command.args(words).arg("http://localhost/healthz");
+    command.args(words).arg("http://localhost/metrics");
     with_status(command)
 }
 
@@ -84,8 +84,8 @@ fn an_ordinary_users_server_is_for_him_and_for_root() {
     let server = Server::of_user(Switch::new(), USER, &alone, &[], &[]);
     let file = fs::metadata(&server.socket).unwrap();
     assert_eq!((file.uid().to_string().as_str(), file.mode() & 0o7777), (USER, 0o600));
-    assert_eq!(page_of(&server, USER, &alone), (200, "ok\n".into()));
-    assert_eq!(server.page("/healthz"), (200, "ok\n".into()), "root may, too");
+    assert_eq!(page_of(&server, USER, &alone).0, 200);
+    assert_eq!(server.page("/metrics").0, 200, "root may, too");
     assert_eq!(page_of(&server, OTHER_USER, &alone).0, 0, "the file's mode keeps him out");
     fs::set_permissions(&server.socket, fs::Permissions::from_mode(0o666)).unwrap();
     let (status, text) = page_of(&server, OTHER_USER, &alone);
@@ -101,7 +101,7 @@ fn an_ordinary_user_may_let_in_a_group_that_he_is_in() {
     let server = Server::of_user(Switch::new(), USER, &in_both, &["--allow-group", GROUP], &[]);
     assert_eq!(page_of(&server, OTHER_USER, &["--regid", GROUP, "--clear-groups"]).0, 200);
     assert_eq!(page_of(&server, OTHER_USER, &["--regid", OTHER_GROUP, "--clear-groups"]).0, 0);
-    assert_eq!(server.page("/healthz").0, 200, "root may, too");
+    assert_eq!(server.page("/metrics").0, 200, "root may, too");
 
     let in_one = ["--regid", OTHER_GROUP, "--clear-groups"];
     let (command, socket) =

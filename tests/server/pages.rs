@@ -6,18 +6,22 @@ use crate::serving::{LIMIT, Server, with_status};
 use crate::support::{Switch, wait_until};
 
 #[test]
-fn readyz_tells_what_is_not_ready_and_healthz_that_the_server_serves() {
+fn readyz_tells_what_is_not_ready_and_healthz_whether_calls_can_be_served() {
     let server = Server::new();
     assert_eq!(server.page("/readyz"), (200, "ok\n".into()));
     server.switch.pause_vswitchd();
     let (status, text) = server.page("/readyz");
     assert!(status == 503 && text.contains("ovs-vswitchd does not answer"), "{status} {text}");
+    assert_eq!(server.page("/healthz"), (200, "ok\n".into()), "calls are served, up to their deadlines");
     server.switch.resume_vswitchd();
     assert_eq!(server.page("/readyz").0, 200);
     server.switch.stop_database();
     let (status, text) = server.page("/readyz");
     assert!(status == 503 && text.contains("not connected to the database"), "{status} {text}");
-    assert_eq!(server.page("/healthz"), (200, "ok\n".into()));
+    let (status, text) = server.page("/healthz");
+    assert!(status == 503 && text.contains("not connected to the database"), "{status} {text}");
+    server.switch.start_database();
+    assert!(wait_until(LIMIT, || server.page("/healthz") == (200, "ok\n".into())));
 }
 
 #[test]

@@ -101,12 +101,12 @@ impl Server {
         line.1.to_owned()
     }
 
-    pub fn signal(&self, signal: Signal) {
-        kill(Pid::from_raw(self.process.id().try_into().unwrap()), signal).unwrap();
-    }
-
     pub fn pid(&self) -> u32 {
         self.process.id()
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.process.id().try_into().unwrap()), signal).unwrap();
     }
 
     /// Waits for its end.

@@ -12,8 +12,10 @@
 //! is sent as soon as the first is answered.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
+use tokio::time::Instant;
 
 use crate::ovsdb::connection::{Outcome, Shared};
 use crate::ovsdb::error::{CallError, Disconnect};
@@ -61,6 +63,17 @@ struct Passed {
 #[derive(Debug)]
 pub(super) struct Broken;
 
+/// The server answers, but not what proves that all has been delivered.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unanswered {
+    /// It has answered a later echo.
+    #[error("the server left out the answer to an echo")]
+    Lost,
+    /// It may still come.
+    #[error("the server has not answered an echo within {} s", .0.as_secs_f64())]
+    Late(Duration),
+}
+
 impl Barrier {
     pub(super) fn new(shared: Arc<Shared>, probe: Probe) -> Arc<Self> {
         Arc::new(Barrier { shared, probe, flights: Mutex::default(), passed: watch::Sender::new(Passed::default()) })
@@ -94,6 +107,47 @@ impl Barrier {
         self.passed.send_modify(|passed| passed.broken = true);
     }
 
+    /// Returns when an answer is overdue: with it, everybody who comes later would wait in vain. After half of the time, one
+    /// more echo tells whether the answer is lost, as the server answers in order.
+    pub(super) async fn unanswered(&self, patience: Duration) -> Unanswered {
+        let mut waiting: Option<(u64, Instant)> = None;
+        loop {
+            tokio::time::sleep(patience / 4).await;
+            let flight = self.flight();
+            let since = match (flight, waiting) {
+                (Some(flight), Some((same, since))) if same == flight => since,
+                (flight, _) => {
+                    waiting = flight.map(|flight| (flight, Instant::now()));
+                    continue;
+                }
+            };
+            if since.elapsed() < patience {
+                continue;
+            }
+            // A relay answers an echo itself, so there it says nothing of what it has passed on.
+            if matches!(self.probe, Probe::Echo) {
+                let (answered, answer) = oneshot::channel();
+                let complete = Box::new(move |_: Outcome<'_>| {
+                    // Who asked may have gone away.
+                    let _ = answered.send(());
+                });
+                self.shared.send("echo", [(); 0], complete);
+                if tokio::time::timeout(patience, answer).await.is_ok() && self.flight() == flight {
+                    return Unanswered::Lost;
+                }
+            }
+            if self.flight() == flight && since.elapsed() >= patience * 2 {
+                return Unanswered::Late(patience * 2);
+            }
+        }
+    }
+
+    /// Which echo is on its way.
+    fn flight(&self) -> Option<u64> {
+        let flights = self.lock();
+        flights.in_flight.then_some(flights.sent)
+    }
+
     /// Whether it can still be passed, as far as is known.
     pub(super) fn works(&self) -> bool {
         !self.passed.borrow().broken
@@ -103,7 +157,14 @@ impl Barrier {
         let barrier = self.clone();
         match &self.probe {
             Probe::Echo => {
-                self.shared.send("echo", [(); 0], Box::new(move |outcome| barrier.landed(outcome.is_ok())));
+                let complete = Box::new(move |outcome: Outcome<'_>| {
+                    if let Err(error) = &outcome {
+                        // Nothing has been proven, nor will it be later.
+                        barrier.shared.end(Disconnect::Message(format!("the server refuses an echo: {error}")));
+                    }
+                    barrier.landed(outcome.is_ok());
+                });
+                self.shared.send("echo", [(); 0], complete);
             }
             Probe::PassedOn(database) => {
                 let proof = membership::proof();
@@ -200,5 +261,51 @@ mod tests {
         fourth.await.unwrap().unwrap_err();
         assert!(!barrier.works());
         barrier.pass().await.unwrap_err();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_is_lost_refused_or_overdue_is_noticed() {
+        let patience = Duration::from_secs(5);
+        for (witness, expected) in [(true, "left out the answer"), (false, "within 10 s")] {
+            let (ours, mut peer) = tokio::io::duplex(4096);
+            let (read, write) = tokio::io::split(ours);
+            let connection = Connection::over(read, write, "the peer".into(), Limits::default());
+            let barrier = Barrier::new(connection.shared().clone(), Probe::Echo);
+            let watching = barrier.clone();
+            let watch = tokio::spawn(async move { watching.unanswered(patience).await });
+            // As long as answers come, nothing is overdue.
+            for _ in 0..20 {
+                tokio::time::sleep(patience / 3).await;
+                let passing = barrier.clone();
+                let pass = tokio::spawn(async move { passing.pass().await });
+                let id = hear(&mut peer).await;
+                answer(&mut peer, id).await;
+                pass.await.unwrap().unwrap();
+            }
+            assert!(!watch.is_finished());
+            let passing = barrier.clone();
+            let pass = tokio::spawn(async move { passing.pass().await });
+            let lost = hear(&mut peer).await;
+            let later = hear(&mut peer).await;
+            assert!(later > lost);
+            if witness {
+                answer(&mut peer, later).await;
+            }
+            let cause = watch.await.unwrap().to_string();
+            assert!(cause.contains(expected), "{cause}");
+            connection.close(Disconnect::Dropped);
+            pass.await.unwrap().unwrap_err();
+        }
+        // An answer that is an error ends the connection, so that there will be another.
+        let (ours, mut peer) = tokio::io::duplex(4096);
+        let (read, write) = tokio::io::split(ours);
+        let connection = Connection::over(read, write, "the peer".into(), Limits::default());
+        let barrier = Barrier::new(connection.shared().clone(), Probe::Echo);
+        let passing = barrier.clone();
+        let pass = tokio::spawn(async move { passing.pass().await });
+        let id = hear(&mut peer).await;
+        peer.write_all(format!("{{\"id\":{id},\"result\":null,\"error\":\"no\"}}").as_bytes()).await.unwrap();
+        pass.await.unwrap().unwrap_err();
+        assert!(!connection.is_open() && !barrier.works());
     }
 }

@@ -21,6 +21,7 @@ use tokio::sync::{broadcast, watch};
 use tokio::task::AbortHandle;
 
 use super::connection::Connection;
+use super::frame::Limits;
 use super::operation::Name;
 use super::remote::Remote;
 use super::schema::DatabaseSchema;
@@ -48,6 +49,8 @@ pub struct Options {
     /// The pauses between attempts begin with the first and double up to the second; up to half of each is left to chance,
     /// so that many clients do not come at once.
     pub backoff: (Duration, Duration),
+    /// How large what a server sends may be.
+    pub limits: Limits,
     /// How many transactions a subscriber may be behind before it is told that it has missed some.
     pub backlog: usize,
 }
@@ -63,6 +66,7 @@ impl Options {
             probe: Duration::from_secs(5),
             patience: Duration::from_secs(60),
             backoff: (Duration::from_millis(10), Duration::from_secs(1)),
+            limits: Limits::default(),
             backlog: 1024,
         }
     }
@@ -142,8 +146,8 @@ pub struct State {
     pub error: Option<String>,
     /// How often all the servers were tried, or one of them was lost.
     pub rounds: u64,
-    /// Whether in the last of these rounds the system let us connect to none of them (`EACCES`, `EPERM`). It is tried
-    /// again, but waiting alone will not help.
+    /// Whether in the last of these rounds the system let us connect to none of them (`EACCES`, `EPERM`), or they talk no
+    /// OVSDB. It is tried again, but waiting alone will not help.
     pub forbidden: bool,
 }
 

@@ -11,7 +11,7 @@ use serde_json::json;
 use tokio::sync::mpsc;
 use tracing::{debug, info, warn};
 
-use super::barrier::{Barrier, Probe};
+use super::barrier::{Barrier, Probe, Unanswered};
 use super::reading::{Initial, TableUpdates, Whole};
 use super::tables::{TableShape, Tables, monitor_requests, shapes};
 use super::{Changes, Inner, Live, Options, Phase};
@@ -41,8 +41,8 @@ enum Event {
 enum Useless {
     #[error("{0}")]
     Connecting(std::io::Error),
-    #[error(transparent)]
-    Call(#[from] CallError),
+    #[error("{0}")]
+    Call(CallError),
     #[error("no answer within {} s", .0.as_secs_f64())]
     Late(Duration),
     #[error("{}", Disconnect::Silent(*.0))]
@@ -59,6 +59,28 @@ enum Useless {
     NoMonitor,
     #[error("an update can't be applied: {0}")]
     Unreadable(String),
+    #[error(transparent)]
+    SyncPoint(#[from] Unanswered),
+}
+
+impl From<CallError> for Useless {
+    fn from(error: CallError) -> Self {
+        match error {
+            CallError::Disconnected { cause, .. } => Useless::Ended(cause),
+            error => Useless::Call(error),
+        }
+    }
+}
+
+impl Useless {
+    /// Whether waiting will not help.
+    fn is_final(&self) -> bool {
+        match self {
+            Useless::Connecting(error) => remote::is_final(error),
+            Useless::Ended(cause) => cause.is_foreign(),
+            _ => false,
+        }
+    }
 }
 
 /// Tries the remotes in turn, for ever.
@@ -74,6 +96,7 @@ pub(super) async fn supervise(inner: Arc<Inner>, options: Options) {
         for remote in &options.remotes {
             inner.enter(Phase::Connecting, Some(remote), None);
             let mut was_current = false;
+            let began = Instant::now();
             let Err(useless) = serve(&inner, &options, remote, &mut choice, &mut was_current).await;
             inner.live.send_replace(None);
             match was_current {
@@ -83,9 +106,14 @@ pub(super) async fn supervise(inner: Arc<Inner>, options: Options) {
             inner.enter(Phase::Connecting, None, None);
             causes.push((remote, useless.to_string()));
             inner.state.send_modify(|state| state.error = Some(told(&causes)));
-            forbidden &= matches!(&useless, Useless::Connecting(error) if remote::is_final(error));
+            forbidden &= useless.is_final() && !was_current;
             if was_current {
-                (pause, choice, warned) = (shortest, Choice::among(options.remotes.len()), None);
+                // A server that hangs up as soon as there is a connection is not to be tried without end, and as fast as
+                // can be.
+                if began.elapsed() >= longest {
+                    pause = shortest;
+                }
+                (choice, warned) = (Choice::among(options.remotes.len()), None);
                 causes.clear();
                 break;
             }
@@ -127,7 +155,8 @@ async fn serve(
     choice: &mut Choice,
     was_current: &mut bool,
 ) -> Result<Infallible, Useless> {
-    let connecting = tokio::time::timeout(options.patience.min(options.probe * 2), Connection::open(remote)).await;
+    let opening = Connection::open_with(remote, options.limits);
+    let connecting = tokio::time::timeout(options.patience.min(options.probe * 2), opening).await;
     let connection = connecting.map_err(|_| Useless::Late(options.probe * 2))?.map_err(Useless::Connecting)?;
     let connection = Arc::new(connection);
     let (outcome, cause) = tokio::select! {
@@ -193,7 +222,8 @@ async fn replicate(
         inner.enter(Phase::Current, Some(remote), Some(!*was_current));
         *was_current = true;
         let doubts = doubt(options, remote, standing, &live);
-        tokio::pin!(doubts);
+        let unanswered = live.barrier.unanswered(options.probe);
+        tokio::pin!(doubts, unanswered);
         loop {
             tokio::select! {
                 event = told.recv() => match event {
@@ -211,6 +241,7 @@ async fn replicate(
                     }
                 }
                 useless = &mut doubts => return Err(useless),
+                late = &mut unanswered => return Err(late.into()),
             }
         }
         debug!(%remote, "the schema changes");
@@ -243,7 +274,8 @@ async fn doubt(options: &Options, used: &Remote, standing: Standing, live: &Live
         let others = options.remotes.iter().filter(|remote| options.prefer_latest && *remote != used);
         for remote in others {
             let asked = async {
-                let connection = Connection::open(remote).await.map_err(Useless::Connecting)?;
+                let opened = Connection::open_with(remote, options.limits).await;
+                let connection = opened.map_err(Useless::Connecting)?;
                 let answer = membership::ask(&connection, &options.database).await;
                 Ok::<_, Useless>(membership::answered(answer, &options.database)??)
             };
@@ -267,9 +299,9 @@ async fn load(
 ) -> Result<Arc<Live>, Useless> {
     let schema = connection.get_schema(&options.database).await.map_err(|error| match error.server() {
         Some(server) if server.class() == ErrorClass::UnknownDatabase => {
-            Unfit::NoDatabase(options.database.clone()).into()
+            Useless::Unfit(Unfit::NoDatabase(options.database.clone()))
         }
-        _ => Useless::Call(error),
+        _ => error.into(),
     })?;
     let shapes = shapes(&options.tables, &schema);
     let requests = monitor_requests(&shapes);
