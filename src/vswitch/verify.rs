@@ -145,7 +145,7 @@ impl Unit<'_> {
             return Ok(statuses);
         }
         let problem = broken.join("; ");
-        if !committed.wrote {
+        if !committed.wrote && self.rest.doubted {
             // Whoever made it so may be about to take it back.
             if self.is_otherwise_by_now().await? || self.all_works().await? {
                 return Err(self.lose(committed).await);

@@ -77,6 +77,7 @@ fn case(command: &str) -> (Value, bool) {
         "vlan-del" => (json!({"master": "br0", "vlan": 5}), true),
         "vxlan-ensure" => (json!({"master": "br0", "vxlan": 9}), true),
         "vxlan-del" => (json!({"vxlan": 6}), true),
+        "gc" => (json!({"grace_seconds": 0}), true),
         "show" | "stats" | "doctor" | "version" => (json!({}), false),
         other => panic!(
             "{other} has not been tried dry; add arguments for it to `case` in tests/behaviour/reports.rs, with which it \
