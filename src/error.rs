@@ -90,8 +90,8 @@ pub enum Error {
     Interface {
         /// Which interface, ovs-vswitchd's words and the likely cause.
         problem: String,
-        /// Why the change is still there; `None` if it has been taken back.
-        still_there: Option<String>,
+        /// Why the change is still there, as far as is known; `None` if it has been taken back.
+        still_there: Option<StillThere>,
     },
     /// What the command found, and would have had to make otherwise, does not work.
     #[error("{problem}; this command found it so and has changed nothing")]
@@ -113,6 +113,21 @@ pub enum Error {
     /// A fault of this program.
     #[error("internal error: {0}")]
     Internal(String),
+}
+
+/// Why a change that does not work was not taken back.
+#[derive(Debug)]
+pub struct StillThere {
+    /// The reason.
+    pub why: String,
+    /// Taking back was sent and not answered, so that nobody knows whether it happened.
+    pub unknown: bool,
+}
+
+impl From<String> for StillThere {
+    fn from(why: String) -> Self {
+        StillThere { why, unknown: false }
+    }
 }
 
 /// Whether the database holds what the command asked for.
@@ -173,13 +188,17 @@ impl fmt::Display for Field<'_> {
     }
 }
 
-struct TakenBack<'a>(&'a Option<String>);
+struct TakenBack<'a>(&'a Option<StillThere>);
 
 impl fmt::Display for TakenBack<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             None => f.write_str("the change was taken back, nothing is left of it"),
-            Some(why) => write!(f, "the change is still there, because taking it back failed: {why}"),
+            Some(StillThere { why, unknown: false }) => {
+                write!(f, "the change is still there, because taking it back failed: {why}")
+            }
+            // The reason says it: the transaction that takes back is one like any other.
+            Some(StillThere { why, unknown: true }) => write!(f, "taking the change back has an unknown end: {why}"),
         }
     }
 }
@@ -275,10 +294,12 @@ impl Error {
     /// Whether the change is in the database nevertheless.
     pub fn committed(&self) -> Committed {
         match self {
+            Error::Unknown { .. } | Error::Interface { still_there: Some(StillThere { unknown: true, .. }), .. } => {
+                Committed::Unknown
+            }
             Error::NotApplied { .. } | Error::Unfinished { .. } | Error::Interface { still_there: Some(_), .. } => {
                 Committed::Yes
             }
-            Error::Unknown { .. } => Committed::Unknown,
             Error::Leaving { error, .. } => error.committed(),
             _ => Committed::No,
         }
@@ -318,6 +339,13 @@ mod tests {
             Error::Internal(String::new()),
         ] {
             assert!(NUMBERS.contains(&(error.code(), error.number())), "{error:?}");
+        }
+        for (still_there, committed) in [
+            (None, Committed::No),
+            (Some(StillThere::from(String::new())), Committed::Yes),
+            (Some(StillThere { why: String::new(), unknown: true }), Committed::Unknown),
+        ] {
+            assert_eq!(Error::Interface { problem: String::new(), still_there }.committed(), committed);
         }
         assert_eq!(Error::argument("vlan", "is missing").field(), Some("vlan"));
         assert_eq!(Error::argument("", "is missing").field(), None);

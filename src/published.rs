@@ -468,7 +468,7 @@ which the tables below name.
 | `not-committed` | connected, but the database did not answer in time to get as far as a change | nothing changed |
 | `refused-by-database` | the server refused the transaction | nothing changed |
 | `link` | the kernel refused a change of a network device | nothing changed |
-| `interface` | ovs-vswitchd could not set an interface up, or its device could not be configured (`up`, `addresses`) | taken back; if that failed, the text says so |
+| `interface` | ovs-vswitchd could not set an interface up, or its device could not be configured (`up`, `addresses`) | taken back; if that failed or has an unknown end, the text says so |
 | `not-applied` | `ovs-vswitchd` has not applied the change within the deadline | the change is there |
 | `unfinished` | the change was made, but what follows it failed: the kernel refused to delete a device, for instance | the change is there |
 | `commit-unknown` | the connection was lost, or the deadline passed, with the transaction in flight | unknown; the same command, sent again, finds out |

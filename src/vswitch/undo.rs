@@ -11,6 +11,7 @@ use super::device;
 use super::session::Session;
 use super::tables::{OPEN_VSWITCH, configuration, is_reported};
 use super::unit::{Change, Fate, LinkChange, Query, Row, RowKey, Unit};
+use crate::error::StillThere;
 use crate::links::LinkError;
 use crate::ovsdb::error::ErrorClass;
 use crate::ovsdb::operation::{Condition, Mutation, Mutator, Name, Operation, Row as Columns, Until};
@@ -22,7 +23,7 @@ pub(super) const TIME_TO_TAKE_BACK: Duration = Duration::from_secs(1);
 
 impl Unit<'_> {
     /// Takes a committed unit back. An error tells why the change is still there.
-    pub(super) async fn take_back(&mut self, committed: &Committed) -> Result<(), String> {
+    pub(super) async fn take_back(&mut self, committed: &Committed) -> Result<(), StillThere> {
         self.session.deadline = self.session.deadline.leaving(TIME_TO_TAKE_BACK);
         let mut inverse = self.inverse(committed)?;
         if inverse.operations.is_empty() {
@@ -50,10 +51,13 @@ impl Unit<'_> {
             Err(SendError::Refused(error))
                 if error.operation.is_some_and(|at| at < guards) && error.error.class() == ErrorClass::TimedOut =>
             {
-                Err("somebody else has changed it since".into())
+                Err(StillThere::from("somebody else has changed it since".to_owned()))
             }
-            Err(SendError::Refused(error)) => Err(error.to_string()),
-            Err(SendError::Other(error)) => Err(error.to_string()),
+            Err(SendError::Refused(error)) => Err(StillThere::from(error.to_string())),
+            Err(SendError::Other(error)) => {
+                let unknown = error.committed() == crate::error::Committed::Unknown;
+                Err(StillThere { why: error.to_string(), unknown })
+            }
         }
     }
 

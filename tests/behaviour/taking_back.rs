@@ -1,7 +1,10 @@
 //! An error means that nothing changed: interfaces are looked at after the commit, and what does not work is taken back.
 
+use std::sync::Mutex;
+
 use serde_json::{Value, json};
 
+use super::support::proxy::{Fate, From, Proxy, is_write};
 use super::support::{Switch, wait_until};
 
 fn switch_with_bridge() -> Switch {
@@ -154,4 +157,26 @@ fn a_bond_with_a_member_that_does_not_work_leaves_no_member_up() {
     let bond = json!({"bridge": "br0", "port": "bond0", "links": ["e1", "nodev"]});
     refused(&switch, "bond-add", bond, &["nodev", "No such device"]);
     assert!(!switch.net.run(&["ip", "link", "show", "e1"]).contains(",UP"), "e1 was down before");
+}
+
+#[test]
+fn a_taking_back_whose_answer_is_lost_is_not_said_to_have_failed() {
+    let switch = switch_with_bridge();
+    // The ids of the requests that write: the change, and its taking back, whose reply never comes.
+    let writes = Mutex::new(Vec::new());
+    let proxy = Proxy::with(&switch.directory().join("p.sock"), switch.database.socket(), move |from, message| {
+        let mut writes = writes.lock().unwrap();
+        match from {
+            From::Client if is_write(message) => writes.push(message["id"].clone()),
+            From::Server if writes.get(1) == Some(&message["id"]) => return Fate::Cut,
+            _ => {}
+        }
+        Fate::Pass
+    });
+    let call = switch.prepare("port-add", json!({"bridge": "br0", "port": "nodev"}));
+    let message = call.env("OVS_PLUGIN_DB", proxy.remote()).run().failed();
+    let expected = ["nodev", "unknown end", "it is unknown whether the database holds the change"];
+    assert!(expected.iter().all(|part| message.contains(part)) && !message.contains("still there"), "{message}");
+    assert!(wait_until(std::time::Duration::from_secs(10), || switch.ok("port-list", json!({"bridge": "br0"}))
+        == json!([])));
 }

@@ -15,6 +15,7 @@
 //! | `CHAOS_WORLDS` | how many switches at the same time |
 //! | `CHAOS_STRICT` | set: violations that are known to be open count too |
 //! | `CHAOS_SHOW_KNOWN` | set: those are shown (with `--nocapture`) |
+//! | `CHAOS_COMMAND` | two of three commands are this one |
 //! | `CHAOS_FAULT` | only faults whose name contains this |
 
 // Tests may stop at the first surprise.

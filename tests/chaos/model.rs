@@ -75,10 +75,15 @@ pub fn any(random: &mut Random, kind: u64) -> Operation {
 
 /// A command by chance, mostly one that changes something, so that all kinds are tried about equally often.
 pub fn likely(random: &mut Random, before: &Value) -> Operation {
+    let often = std::env::var("CHAOS_COMMAND").ok().filter(|_| !random.one_in(3));
     loop {
         let kind = random.below(COMMANDS);
+        let tried = any(random, kind);
+        if often.as_ref().is_some_and(|often| tried.command != *often) {
+            continue;
+        }
         if random.one_in(10) {
-            return any(random, kind);
+            return tried;
         }
         for _ in 0..6 {
             let operation = any(random, kind);
@@ -104,12 +109,20 @@ fn hopeless(random: &mut Random, master: &str) -> Operation {
 /// How many kinds of races there are.
 pub const KINDS: u64 = 8;
 
-/// The races with commands that can't work.
+/// The races over a bond, and those with commands that can't work.
+const BONDS: u64 = 4;
 const HOPELESS: u64 = 7;
 
 /// What is done before a race, so that there is something to meet over: half of the time nothing.
 pub fn before_race(random: &mut Random, kind: u64) -> Vec<Operation> {
     let mut before = if random.one_in(2) { race(random, kind) } else { Vec::new() };
+    if kind == BONDS {
+        // Their members must be free, and mostly there is a bond.
+        before = ["e0", "e2", "e3"].map(|port| operation("port-del", json!({"port": port}))).to_vec();
+        if !random.one_in(3) {
+            before.push(operation("bond-add", json!({"bridge": "br0", "port": "bond0", "links": ["e2", "e3"]})));
+        }
+    }
     if kind == HOPELESS {
         before.push(operation("port-add", json!({"bridge": "br0", "port": "e0"})));
     }
@@ -145,7 +158,7 @@ pub fn race(random: &mut Random, kind: u64) -> Vec<Operation> {
     let of_bond = |random: &mut Random| match random.below(5) {
         0 => operation("bond-del", json!({"port": "bond0"})),
         1 => operation("bond-member-add", json!({"port": "bond0", "link": "e0"})),
-        2 => operation("bond-member-del", json!({"port": "bond0", "link": "e2"})),
+        2 => operation("bond-member-del", json!({"port": "bond0", "link": "e2", "force": random.one_in(2)})),
         3 => operation("port-add", json!({"bridge": master, "port": "e2"})),
         _ => operation("bond-add", json!({"bridge": master, "port": "bond0", "links": ["e2", "e3"]})),
     };
@@ -170,7 +183,7 @@ pub fn race(random: &mut Random, kind: u64) -> Vec<Operation> {
         1 => of_vxlan(random),
         2 => of_port(random),
         3 => of_container(random),
-        4 => of_bond(random),
+        BONDS => of_bond(random),
         5 => of_bridge(random),
         _ => loop {
             let kind = random.below(COMMANDS);

@@ -114,7 +114,7 @@ pub fn of_one(world: &World, before: &Value, answered: &Answered, fault: Fault) 
     );
     for found in &mut violations {
         found.text = format!("{} {}\n{}", operation.command, operation.arguments, found.text);
-        found.text += &format!("\nit said: {:?} {}", answer.claim, answer.text);
+        found.text += &format!("\nit said: {:?} {}\n{}", answer.claim, answer.text, world.last_words());
     }
     violations
 }

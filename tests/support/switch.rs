@@ -314,9 +314,14 @@ impl Switch {
 
     /// Makes space on the small disk again.
     pub fn empty_disk(&self) {
-        if let Some(filler) = self.filler() {
-            let _ = fs::remove_file(filler);
-        }
+        let Some(filler) = self.filler() else { return };
+        let _ = fs::remove_file(&filler);
+        // A process that was started a moment ago may have the file open until it executes its program.
+        let free = || {
+            let there = rustix::fs::statvfs(filler.parent().unwrap()).unwrap();
+            there.f_bavail * there.f_frsize > 1 << 20
+        };
+        assert!(process::wait_until(LIMIT, free), "the disk stays full");
     }
 
     pub fn pause_database(&self) {
