@@ -97,6 +97,13 @@ impl PortSettings {
             unit.asked_by(port, "other_config", "other_config");
         }
         let (of_port, of_interface) = self.split_options();
+        let only_of_one = |setting: &&(String, String)| matches!(setting.0.as_str(), "ofport_request" | "mac");
+        if let (Some((column, value)), [_, _, ..]) = (of_interface.iter().find(only_of_one), interfaces) {
+            let members = interfaces.iter().map(|interface| unit.name(interface)).collect::<Vec<_>>().join(", ");
+            let problem =
+                format!("{column} {value} can't be that of {members} at once; expected a port of one interface");
+            return Err(Error::argument("options", problem));
+        }
         apply_options(unit, port, &of_port).await?;
         for interface in interfaces {
             if let Some(mtu) = self.mtu {

@@ -1,7 +1,7 @@
 //! Which of several servers of one database to use.
 //!
 //! A server tells of its databases in a database of its own, `_Server` (ovsdb-server(5)): of each its service model, and
-//! of a member of a cluster or a relay whether it is connected, and whether it leads. [`Standing::of`] makes of that what
+//! of a member of a cluster or a relay whether it is connected, and whether it leads. `Standing::of` makes of that what
 //! the server is good for, and [`Choice`] decides whether to use it or to try the next one. Single commands and the
 //! replica both go by them.
 

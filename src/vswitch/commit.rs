@@ -20,11 +20,16 @@ use crate::ovsdb::operation::{Condition, Mutation, Mutator, Name, Operation, Row
 use crate::ovsdb::transaction::{OperationResult, TransactError, Transaction};
 use crate::ovsdb::value::{NamedUuid, Uuid, UuidRef, Value};
 
+/// What an interface asks for, and the column that tells what it has. When it no longer asks, ovs-vswitchd leaves it what it
+/// has, so this has to be asked for again when a change is taken back (`undo.rs`).
+pub(super) const ASKED_AND_HAD: &[(&str, &str)] =
+    &[("mtu_request", "mtu"), ("mac", "mac_in_use"), (OFPORT_REQUEST, "ofport")];
+
 /// The column of an interface that asks for a port number.
 const OFPORT_REQUEST: &str = "ofport_request";
 
 /// The highest port number that may be asked for (ovs-vswitchd.conf.db(5), Interface `ofport_request`).
-const OFPORT_MAX: i64 = 65279;
+pub(super) const OFPORT_MAX: i64 = 65279;
 
 /// What became of a commit that did not fail.
 #[derive(Debug, Default)]
@@ -448,8 +453,14 @@ impl Row {
             .map(|(column, _)| column.clone())
             .collect();
         if table == INTERFACE && !columns.is_empty() {
-            // Whether it worked before.
-            columns.push("ofport".into());
+            // Whether it worked before, and what it had of what is asked for.
+            let had = ASKED_AND_HAD.iter().filter(|(asked, _)| columns.iter().any(|column| column == asked));
+            let had: Vec<Name> = had.map(|(_, had)| Name::from(*had)).chain([Name::from("ofport")]).collect();
+            for column in had {
+                if !columns.contains(&column) {
+                    columns.push(column);
+                }
+            }
         }
         if table == BRIDGE && self.changes_datapath() {
             columns.push(DATAPATH_ID.into());

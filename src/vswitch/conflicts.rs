@@ -30,8 +30,9 @@ impl Unit<'_> {
         }
     }
 
-    /// Refuses changes after which settings of a row do not work together.
+    /// Refuses changes after which settings of a row do not work together, and values that Open vSwitch can't read.
     pub(super) async fn refuse_conflicts(&mut self) -> Result<(), Error> {
+        self.refuse_unreadable_values()?;
         let changed: Vec<(RowKey, BTreeSet<Name>)> =
             self.touched.iter().filter_map(|key| self.changed_settings(key)).collect();
         if changed.is_empty() {
@@ -46,6 +47,33 @@ impl Unit<'_> {
             };
             for conflict in conflicts {
                 self.judge(key, columns, conflict, &before)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn refuse_unreadable_values(&self) -> Result<(), Error> {
+        for key in &self.touched {
+            let Some(row) = self.rows.get(key).filter(|row| !row.is_gone()) else { continue };
+            for (column, change) in row.changed_columns() {
+                let stored = row.stored.get(column).and_then(Value::as_map);
+                let written = match change {
+                    Change::Pairs { put, .. } => put,
+                    Change::Replace(Value::Map(pairs)) => pairs,
+                    Change::Replace(_) | Change::Elements { .. } => continue,
+                };
+                for (name, value) in written {
+                    let (Atom::String(map_key), Atom::String(text)) = (name, value) else { continue };
+                    // What was there before is not this command's business.
+                    if stored.is_some_and(|stored| stored.get(name) == Some(value)) {
+                        continue;
+                    }
+                    if let Some(problem) = rules::of_value(&key.table, column, map_key, text) {
+                        let argument = row.arguments.get(column).copied().unwrap_or_default();
+                        let what = key.table.to_ascii_lowercase();
+                        return Err(Error::argument(argument, format!("{what} {}: {problem}", self.name(key))));
+                    }
+                }
             }
         }
         Ok(())

@@ -164,6 +164,8 @@ pub enum BondHealth {
     NoMember,
     /// It speaks LACP, nobody at the other end does, and so it carries nothing.
     NoPartner,
+    /// A port of one interface has no LACP partner; it carries traffic all the same.
+    AloneWithoutPartner,
     /// It speaks LACP, nobody at the other end does, and it works as active-backup instead.
     Fallback,
     /// These members that work have no LACP partner, while others have.
@@ -193,10 +195,14 @@ pub fn bond(members: &[Member<'_>], lacp: bool, is_active: bool, fallback: bool)
     }
     let has_partner = |member: &Member<'_>| member.lacp_current == Some(true);
     if !members.iter().any(has_partner) {
-        // A bond that has no active member drops all frames (ofproto/bond.c); with one, it lives on its fallback. A port
-        // of one interface is no bond for ovs-vswitchd, so there is no active member to report.
-        let passes = is_active || (fallback && members.len() < 2);
-        return if passes { BondHealth::Fallback } else { BondHealth::NoPartner };
+        return match members {
+            // A port of one interface is no bond for ovs-vswitchd, which forwards whether or not there is a partner.
+            [_] => BondHealth::AloneWithoutPartner,
+            // A bond that has no active member drops all frames (ofproto/bond.c); with one, it lives on its fallback.
+            _ if is_active && fallback => BondHealth::Fallback,
+            _ if is_active => BondHealth::Works,
+            _ => BondHealth::NoPartner,
+        };
     }
     let without = |(_, member): &(usize, &Member<'_>)| member.health.passes() && !has_partner(member);
     let without: Vec<usize> = members.iter().enumerate().filter(without).map(|(place, _)| place).collect();
@@ -256,8 +262,10 @@ mod tests {
             (vec![member(Health::Pending, None), with], true, false, false, BondHealth::Pending),
             (vec![without, without], true, false, false, BondHealth::NoPartner),
             (vec![without, without], true, true, true, BondHealth::Fallback),
-            (vec![without], true, false, true, BondHealth::Fallback),
-            (vec![without], true, false, false, BondHealth::NoPartner),
+            // LACP is off then, whatever the column says.
+            (vec![without, without], true, true, false, BondHealth::Works),
+            (vec![without], true, false, true, BondHealth::AloneWithoutPartner),
+            (vec![without], true, false, false, BondHealth::AloneWithoutPartner),
             (vec![with, without], true, true, false, BondHealth::MembersWithoutPartner(vec![1])),
             (vec![with, down], true, true, false, BondHealth::Works),
             (vec![with, with], true, true, false, BondHealth::Works),

@@ -154,6 +154,38 @@ pub fn of_interface(kind: &str, options: &BTreeMap<String, String>) -> Vec<Confl
     unusable.map(conflict).collect()
 }
 
+/// What is wrong with a value in a map, if Open vSwitch can't read it. It takes its default then, or a part of the value, at
+/// most with a line in its log (smap.c, `smap_get_int` and its like; bridge.c, qos in netdev-linux.c, netdev-vport.c).
+pub fn of_value(table: &str, column: &str, key: &str, value: &str) -> Option<String> {
+    let is_whole = |text: &str| !text.is_empty() && text.bytes().all(|digit| digit.is_ascii_digit());
+    let is_hex = |text: &str| text.bytes().all(|digit| digit.is_ascii_hexdigit());
+    let is_one_of = |words: &[&str]| words.iter().any(|word| word.eq_ignore_ascii_case(value));
+    let (is_readable, expected) = match (table, column, key) {
+        ("Port", "other_config", "lacp-fallback-ab") => (is_one_of(&["true", "false"]), "true or false"),
+        ("Port", "other_config", "bond-detect-mode") => (matches!(value, "carrier" | "miimon"), "carrier or miimon"),
+        ("Port", "other_config", "lacp-time") => (is_one_of(&["fast", "slow"]), "fast or slow"),
+        ("Port", "other_config", "qinq-ethtype") => (matches!(value, "802.1ad" | "802.1q"), "802.1ad or 802.1q"),
+        ("Port", "other_config", "bond-rebalance-interval" | "bond-miimon-interval" | "lacp-system-priority")
+        | ("Bridge", "other_config", "mac-table-size" | "mac-aging-time" | "mcast-snooping-table-size")
+        | ("Queue", "other_config", "min-rate" | "max-rate" | "burst" | "priority" | "dscp")
+        | ("QoS", "other_config", "max-rate" | "cir" | "cbs" | "eir" | "ebs") => (is_whole(value), "a whole number"),
+        ("Bridge", "other_config", "datapath-id") => {
+            let short = value.strip_prefix("0x").is_some_and(|rest| (1..=16).contains(&rest.len()) && is_hex(rest));
+            (short || (value.len() == 16 && is_hex(value)), "16 hexadecimal digits")
+        }
+        ("Interface", "options", "dst_port") => {
+            let is_port = is_whole(value) && value.parse::<u16>().is_ok();
+            (is_port, "a port number from 0 to 65535")
+        }
+        ("Interface", "options", "tos" | "ttl") => {
+            let is_byte = number(value).is_some_and(|number| number <= 255);
+            (is_byte || value == "inherit", "a number from 0 to 255, or inherit")
+        }
+        _ => return None,
+    };
+    (!is_readable).then(|| format!("{column}:{key} {value:?} can't be read by Open vSwitch; expected {expected}"))
+}
+
 /// A number as strtoull(3) reads it with base 0, if it reads all of it.
 fn number(text: &str) -> Option<u64> {
     let text = text.trim_ascii_start();
@@ -173,6 +205,8 @@ fn of_vlans(port: &PortSettings, found: &mut Vec<Conflict>) {
         found.push(Conflict { column, because, effect, problem, expected });
     };
     match (mode, port.tag) {
+        // A port that is to carry nothing, as OpenStack makes it dead: 4095 is no VLAN (IEEE 802.1Q), and the only trunk.
+        (Some("trunk"), Some(4095)) if port.trunks.iter().eq([&4095]) => {}
         (Some("trunk"), Some(tag)) => add(
             "tag",
             &["vlan_mode"],
@@ -262,7 +296,7 @@ fn of_lacp(port: &PortSettings, found: &mut Vec<Conflict>) {
                 because: &["other_config"],
                 effect: Effect::Ignored,
                 problem: format!(
-                    "other_config:lacp-system-id {id:?} is no MAC address, and Open vSwitch turns LACP off then"
+                    "other_config:lacp-system-id {id:?} is no MAC address or a zero one, and Open vSwitch turns LACP off then"
                 ),
                 expected: "a MAC address like 02:00:00:00:00:01, or no lacp-system-id",
             });
@@ -339,7 +373,8 @@ fn speaks_lacp(port: &PortSettings) -> bool {
 
 fn is_mac(text: &str) -> bool {
     let is_byte = |byte: &str| (1..=2).contains(&byte.len()) && byte.bytes().all(|digit| digit.is_ascii_hexdigit());
-    text.split(':').count() == 6 && text.split(':').all(is_byte)
+    let is_zero = |byte: &str| byte.bytes().all(|digit| digit == b'0');
+    text.split(':').count() == 6 && text.split(':').all(is_byte) && !text.split(':').all(is_zero)
 }
 
 /// VLAN ids for people, runs of them as "a-b", and not all if they are many.
@@ -411,6 +446,37 @@ mod tests {
             judged(&port(mode, Some(0), &[]), tagged);
             judged(&port(mode, None, &[10]), trunked);
             judged(&port(mode, Some(7), &[10]), both);
+        }
+    }
+
+    #[test]
+    fn a_port_that_is_meant_to_be_dead_is_in_order() {
+        judged(&port("trunk", Some(4095), &[4095]), &[]);
+        judged(&port("trunk", Some(4095), &[7]), &[("tag", Effect::Ignored)]);
+    }
+
+    #[test]
+    fn values_that_open_vswitch_cannot_read_are_told() {
+        for (table, column, key, good, bad) in [
+            ("Port", "other_config", "lacp-fallback-ab", &["true", "FALSE"][..], &["yes", "1", ""][..]),
+            ("Port", "other_config", "bond-detect-mode", &["carrier", "miimon"], &["mii", "Carrier"]),
+            ("Port", "other_config", "lacp-time", &["fast", "slow"], &["rapid"]),
+            ("Port", "other_config", "bond-rebalance-interval", &["0", "10000"], &["5s", "1.5", "-1"]),
+            ("Queue", "other_config", "max-rate", &["250000000"], &["2.5e8", "10M", "1000.5"]),
+            ("QoS", "other_config", "max-rate", &["1000"], &["1 000"]),
+            ("Bridge", "other_config", "datapath-id", &["0000000000000001", "0x1"], &["1", "zz", "0x"]),
+            ("Interface", "options", "dst_port", &["4789", "0"], &["abc", "65536"]),
+            ("Interface", "options", "ttl", &["64", "inherit", "0x10"], &["999", "much"]),
+            ("Interface", "options", "tos", &["inherit", "16"], &["zz"]),
+            ("Interface", "options", "whatever", &["zz"], &[]),
+        ] {
+            for value in good {
+                assert_eq!(of_value(table, column, key, value), None, "{key}={value}");
+            }
+            for value in bad {
+                let problem = of_value(table, column, key, value).expect(value);
+                assert!(problem.contains(key) && problem.contains("expected"), "{problem}");
+            }
         }
     }
 

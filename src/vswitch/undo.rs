@@ -6,10 +6,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::commit::{Committed, SendError, ask_for_application, send};
+use super::commit::{ASKED_AND_HAD, Committed, OFPORT_MAX, SendError, ask_for_application, send};
 use super::device;
 use super::session::Session;
-use super::tables::{OPEN_VSWITCH, configuration, is_reported};
+use super::tables::{INTERFACE, OPEN_VSWITCH, configuration, is_reported};
 use super::unit::{Change, Fate, LinkChange, Query, Row, RowKey, Unit};
 use crate::error::StillThere;
 use crate::links::LinkError;
@@ -25,7 +25,7 @@ impl Unit<'_> {
     /// Takes a committed unit back. An error tells why the change is still there.
     pub(super) async fn take_back(&mut self, committed: &Committed) -> Result<(), StillThere> {
         self.session.deadline = self.session.deadline.leaving(TIME_TO_TAKE_BACK);
-        let mut inverse = self.inverse(committed)?;
+        let (mut inverse, withdrawals) = self.inverse(committed)?;
         if inverse.operations.is_empty() {
             return Ok(());
         }
@@ -46,7 +46,7 @@ impl Unit<'_> {
                 if let Err(error) = application.wait(self.session).await {
                     tracing::warn!(%error, "taken back");
                 }
-                Ok(())
+                self.withdraw(withdrawals).await
             }
             Err(SendError::Refused(error))
                 if error.operation.is_some_and(|at| at < guards) && error.error.class() == ErrorClass::TimedOut =>
@@ -61,8 +61,25 @@ impl Unit<'_> {
         }
     }
 
-    /// The transaction that undoes the unit.
-    fn inverse(&self, committed: &Committed) -> Result<Transaction, String> {
+    /// Ends the requests by which interfaces got back what they had.
+    async fn withdraw(&mut self, withdrawals: Vec<Operation>) -> Result<(), StillThere> {
+        if withdrawals.is_empty() {
+            return Ok(());
+        }
+        let mut transaction = Transaction::new();
+        transaction.operations = withdrawals;
+        let target = ask_for_application(&mut transaction, None, &format!("taking back: {}", self.comment));
+        match send(self.session, &transaction, target).await {
+            Ok(_) => Ok(()),
+            Err(error) => {
+                Err(StillThere::from(format!("an interface still asks for what it had: {}", error.into_error())))
+            }
+        }
+    }
+
+    /// The transaction that undoes the unit, and what is to follow once ovs-vswitchd has applied it.
+    fn inverse(&self, committed: &Committed) -> Result<(Transaction, Vec<Operation>), String> {
+        let mut withdrawals = Vec::new();
         let mut inverse = Transaction::new();
         let real = |value: &Value| translate(value, &committed.uuids);
         // Rows that went away come back as new rows, under names for the references between them.
@@ -93,14 +110,42 @@ impl Unit<'_> {
                 }
                 (UuidRef::Row(uuid), Fate::Stays) => {
                     let before = committed.before.get(uuid);
-                    changes.extend(take_back_row(&mut inverse, key, *uuid, row, before, &real, &gone)?);
+                    let mut operations = take_back_row(&mut inverse, key, *uuid, row, before, &real, &gone)?;
+                    if let (Some(before), INTERFACE) = (before, &*key.table) {
+                        withdrawals.extend(operations.iter_mut().flat_map(|it| ask_for_what_it_had(it, *uuid, before)));
+                    }
+                    changes.extend(operations);
                 }
                 (UuidRef::Row(uuid), _) => changes.push(bring_back(key, *uuid, row, &gone)?),
             }
         }
         inverse.operations.extend(changes);
-        Ok(inverse)
+        Ok((inverse, withdrawals))
     }
+}
+
+/// An interface that no longer asks for an MTU, a MAC address or a port number keeps what it was given. So it asks for what
+/// it had before. Returns what ends that.
+fn ask_for_what_it_had(operation: &mut Operation, uuid: Uuid, before: &Columns) -> Vec<Operation> {
+    let Operation::Update { table, row, .. } = operation else { return Vec::new() };
+    let mut withdrawals = Vec::new();
+    for (asked, had) in ASKED_AND_HAD {
+        let value = before.get(*had).filter(|value| !value.is_empty());
+        // The local port of a bridge has a number that nobody can ask for, and a broken interface has -1.
+        let can_be_asked =
+            |value: &&Value| *had != "ofport" || value.as_integer().is_some_and(|n| (1..=OFPORT_MAX).contains(&n));
+        if let (Some(asks), Some(value)) = (row.get_mut(*asked), value.filter(can_be_asked))
+            && asks.is_empty()
+        {
+            *asks = value.clone();
+            withdrawals.push(Operation::Update {
+                table: table.clone(),
+                r#where: vec![Condition::is_row(uuid), Condition::equal(*asked, value.clone())],
+                row: Columns::from([(Name::from(*asked), Value::empty())]),
+            });
+        }
+    }
+    withdrawals
 }
 
 /// Goes on only if the row still has what we wrote, and in further columns their defaults.

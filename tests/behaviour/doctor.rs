@@ -259,6 +259,8 @@ fn names_that_are_longer_than_those_of_devices_are_found() {
     let add = |name: &str, kind: &str| {
         let kind = format!("type={kind}");
         switch.vsctl(&["--no-wait", "add-port", "br0", name, "--", "set", "Interface", name, &kind]);
+        // Waits for ovs-vswitchd, and does not mind an interface that can't be set up.
+        switch.vsctl(&["set", "Open_vSwitch", ".", &format!("external_ids:added={name}")]);
     };
     add("fifteen-bytes-x", "internal");
     add("sixteen-bytes-ya", "internal");

@@ -401,6 +401,13 @@ fn a_bond_without_a_partner_is_an_error_only_if_it_carries_nothing() {
     let found = wait_until(LIMIT, || message(&findings(&switch)[0]).contains("eth0 carries its traffic"));
     assert!(found, "{:?}", findings(&switch));
     assert!(one.reaches("10.0.0.2"));
+
+    // A port of one interface is no bond, and forwards whoever is at the other end.
+    switch.ok("bond-del", json!({"port": "bond0"}));
+    switch.ok("port-add", json!({"bridge": "br0", "port": "eth0", "options": {"port.lacp": "active"}}));
+    let found = eventually(&switch, &["lacp-no-partner"]);
+    assert_eq!(found[0]["severity"], "note");
+    assert!(one.reaches("10.0.0.2"));
 }
 
 #[test]

@@ -284,3 +284,28 @@ fn what_was_wrong_before_and_is_left_alone_is_for_the_doctor_to_tell() {
     }
     assert!(findings(&switch).iter().all(|(code, ..)| !code.starts_with("settings-")), "{:#?}", findings(&switch));
 }
+
+#[test]
+fn values_that_open_vswitch_cannot_read_are_refused_by_name() {
+    let switch = switch_with_bridge();
+    switch.ok("port-add", json!({"bridge": "br0", "port": "e1"}));
+    let queue = switch.vsctl(&["create", "Queue", "dscp=0"]);
+    let set = |table: &str, record: &str, values: Value| json!({"table": table, "record": record, "values": values});
+    for (command, arguments, words) in [
+        (
+            "set",
+            set("Port", "e1", json!({"other_config:lacp-fallback-ab": "yes"})),
+            ["lacp-fallback-ab", "true or false"],
+        ),
+        ("set", set("Queue", queue.trim(), json!({"other_config:max-rate": "10M"})), ["max-rate", "whole number"]),
+        ("set", set("Queue", queue.trim(), json!({"other_config:max-rate": 1000.5})), ["max-rate", "whole number"]),
+        ("port-set", json!({"port": "e1", "other_config": {"bond-detect-mode": "mii"}}), ["mii", "carrier or miimon"]),
+        ("bridge-add", json!({"bridge": "br1", "options": {"other_config:datapath-id": "1"}}), ["datapath-id", "16"]),
+    ] {
+        refused(&switch, command, arguments, &words);
+    }
+    refused(&switch, "port-set", json!({"port": "e1", "options": {"options:ttl": "999"}}), &["ttl", "0 to 255"]);
+    switch.ok("bond-add", json!({"bridge": "br0", "port": "bond0", "links": ["e2", "e3"]}));
+    let both = json!({"port": "bond0", "options": {"ofport_request": 41}});
+    refused(&switch, "port-set", both, &["ofport_request 41", "e2, e3"]);
+}

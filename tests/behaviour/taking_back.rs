@@ -180,3 +180,20 @@ fn a_taking_back_whose_answer_is_lost_is_not_said_to_have_failed() {
     assert!(wait_until(std::time::Duration::from_secs(10), || switch.ok("port-list", json!({"bridge": "br0"}))
         == json!([])));
 }
+
+#[test]
+fn a_device_has_its_former_mtu_and_port_number_again_after_a_change_is_taken_back() {
+    let switch = switch_with_bridge();
+    switch.ok("port-add", json!({"bridge": "br0", "port": "e1", "options": {"ofport_request": 5}}));
+    switch.ok("port-add", json!({"bridge": "br0", "port": "e2", "options": {"ofport_request": 7}}));
+    switch.ok("set", json!({"table": "Interface", "record": "e1", "values": {"ofport_request": "[]"}}));
+    let change = json!({"port": "e1", "mtu": 1280, "options": {"ofport_request": 7}, "verify": "strict"});
+    refused(&switch, "port-set", change, &["ofport", "nothing is left of it"]);
+    let interface = || switch.database.rows("Interface").into_iter().find(|row| row["name"] == "e1").unwrap();
+    for asked in ["mtu_request", "ofport_request"] {
+        assert_eq!(interface()[asked], json!(["set", []]), "{asked}");
+    }
+    let link = || switch.net.run(&["ip", "-o", "link", "show", "dev", "e1"]);
+    assert!(wait_until(std::time::Duration::from_secs(10), || link().contains("mtu 1500")), "{}", link());
+    assert_eq!(interface()["ofport"], 5);
+}

@@ -35,6 +35,14 @@ pub(super) const FALLBACK: Code = Code {
     advice: "Configure LACP on the switch at the other end, or turn it off here.",
 };
 
+pub(super) const ALONE: Code = Code {
+    name: "lacp-no-partner",
+    severity: Severity::Note,
+    meaning: "The port has one interface and speaks LACP, and nobody at the other end does. It carries traffic all the same; \
+              the switch at the other end may expect LACP.",
+    advice: "Turn LACP on at the other end, or off here.",
+};
+
 pub(super) const MEMBER_NO_PARTNER: Code = Code {
     name: "bond-member-no-lacp-partner",
     severity: Severity::Warning,
@@ -66,6 +74,9 @@ pub(super) fn check(examination: &Examination, findings: &mut Findings) {
             match health {
                 BondHealth::Works | BondHealth::Pending | BondHealth::NoMember => {}
                 BondHealth::NoPartner => findings.add(&NO_PARTNER, about, nobody()),
+                BondHealth::AloneWithoutPartner => {
+                    findings.add(&ALONE, about, format!("port {name} (LACP {}) has no partner", bond.lacp));
+                }
                 BondHealth::Fallback => {
                     let active = bond.active_member.as_ref().map(|member| format!(", {member} carries its traffic"));
                     findings.add(&FALLBACK, about, nobody() + &active.unwrap_or_default());

@@ -11,7 +11,8 @@ pub(super) const RISK: Code = Code {
     severity: Severity::Warning,
     meaning: "Bridges are joined in a ring by patch ports, and no spanning tree runs on them. If they forward as \
               ordinary switches do (NORMAL), a broadcast goes round for ever.",
-    advice: "Remove one of the patches of the ring, or turn on RSTP on its bridges.",
+    advice: "Remove one of the patches of the ring. A spanning tree breaks rings as well, but has to be on before they \
+             are closed.",
 };
 
 pub(super) fn check(examination: &Examination, findings: &mut Findings) {

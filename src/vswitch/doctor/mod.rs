@@ -208,6 +208,7 @@ pub static CODES: &[&Code] = &[
     &bonds::MEMBER_DOWN,
     &bonds::NO_PARTNER,
     &bonds::FALLBACK,
+    &bonds::ALONE,
     &bonds::MEMBER_NO_PARTNER,
     &duplicates::VLAN,
     &duplicates::VNI,

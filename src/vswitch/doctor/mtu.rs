@@ -26,14 +26,16 @@ pub(super) const INTERNAL: Code = Code {
              the device.",
 };
 
-/// What a tunnel adds to each frame in bytes, over IPv4 and without options: outer IP, UDP and so on, and the inner
-/// Ethernet header, which counts since MTUs do not include it (RFC 7348, RFC 8926, RFC 2784 with a key).
-fn overhead(kind: &str) -> Option<i64> {
-    Some(match kind {
-        "vxlan" | "geneve" => 50,
-        "gre" => 42,
+/// What a tunnel adds to each frame in bytes, without options: outer IP, UDP and so on, and the inner Ethernet header,
+/// which counts since MTUs do not include it (RFC 7348, RFC 8926, RFC 2784; RFC 2890 for the key). IPv6 takes 20 more.
+fn overhead(kind: &str, has_key: bool, over_ipv6: bool) -> Option<i64> {
+    let over_ipv4 = match (kind, has_key) {
+        ("vxlan" | "geneve", _) => 50,
+        ("gre", true) => 42,
+        ("gre", false) => 38,
         _ => return None,
-    })
+    };
+    Some(over_ipv4 + if over_ipv6 { 20 } else { 0 })
 }
 
 pub(super) fn check(examination: &Examination, findings: &mut Findings) {
@@ -108,16 +110,20 @@ fn vtep(place: &Place<'_>, kernel: &Kernel) -> Option<(i64, String)> {
     let own = (i64::from(link.mtu), "its MTU".to_owned());
     let lower = kernel.lower(link).and_then(|name| Some((name, kernel.links.get(name)?)));
     let below = lower.map(|(name, lower)| {
-        let room = i64::from(lower.mtu) - overhead("vxlan").unwrap_or_default();
+        let room = i64::from(lower.mtu) - overhead("vxlan", true, false).unwrap_or_default();
         (room, format!("the MTU of {name} is {}", lower.mtu))
     });
     Some(below.into_iter().fold(own, |least, other| if other.0 < least.0 { other } else { least }))
 }
 
 fn tunnel(place: &Place<'_>, kernel: &Kernel) -> Option<(i64, String)> {
-    let egress = place.interface.tunnel.as_ref()?.egress.as_ref()?;
+    let tunnel = place.interface.tunnel.as_ref()?;
+    let egress = tunnel.egress.as_ref()?;
     let below = kernel.links.get(egress)?;
-    Some((i64::from(below.mtu) - overhead(&place.interface.r#type)?, format!("the MTU of {egress} is {}", below.mtu)))
+    let has_key = ["key", "in_key", "out_key"].iter().any(|key| place.interface.options.contains_key(*key));
+    let over_ipv6 = tunnel.remote.as_ref().is_some_and(|remote| remote.contains(':'));
+    let overhead = overhead(&place.interface.r#type, has_key, over_ipv6)?;
+    Some((i64::from(below.mtu) - overhead, format!("the MTU of {egress} is {}", below.mtu)))
 }
 
 /// The ports of a bridge from which packets come, with their MTUs. The local port only counts while it is in use.
