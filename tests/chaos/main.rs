@@ -13,8 +13,6 @@
 //! | `CHAOS_COMMANDS` | how many commands, each with a fault or none |
 //! | `CHAOS_RACES` | how many races of two or three commands |
 //! | `CHAOS_WORLDS` | how many switches at the same time |
-//! | `CHAOS_STRICT` | set: violations that are known to be open count too |
-//! | `CHAOS_SHOW_KNOWN` | set: those are shown (with `--nocapture`) |
 //! | `CHAOS_COMMAND` | two of three commands are this one |
 //! | `CHAOS_FAULT` | only faults whose name contains this |
 

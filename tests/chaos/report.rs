@@ -15,7 +15,6 @@ pub struct Counts {
     nothing_changed: u64,
     committed: u64,
     unknown: u64,
-    known: u64,
     violations: u64,
 }
 
@@ -23,10 +22,8 @@ pub struct Counts {
 #[derive(Default)]
 pub struct Report {
     counts: Mutex<BTreeMap<(&'static str, String), Counts>>,
-    /// The texts of the violations that are not known.
+    /// Their texts.
     pub violations: Mutex<Vec<String>>,
-    /// The points of the issue that were met.
-    known: Mutex<BTreeMap<&'static str, u64>>,
 }
 
 impl Report {
@@ -51,23 +48,9 @@ impl Report {
         for violation in violations {
             let mut counts = self.counts.lock().unwrap();
             let counts = counts.entry((fault, command.to_owned())).or_default();
-            match violation.known {
-                Some(point) => {
-                    if std::env::var_os("CHAOS_SHOW_KNOWN").is_some() {
-                        eprintln!(
-                            "known, point {point}: {place}, fault: {fault}: {:?}: {}\n",
-                            violation.kind, violation.text
-                        );
-                    }
-                    counts.known += 1;
-                    *self.known.lock().unwrap().entry(point).or_default() += 1;
-                }
-                None => {
-                    counts.violations += 1;
-                    let text = format!("{place}, fault: {fault}: {:?}: {}", violation.kind, violation.text);
-                    self.violations.lock().unwrap().push(text);
-                }
-            }
+            counts.violations += 1;
+            let text = format!("{place}, fault: {fault}: {:?}: {}", violation.kind, violation.text);
+            self.violations.lock().unwrap().push(text);
         }
     }
 
@@ -86,28 +69,23 @@ impl Report {
                     row.nothing_changed += some.nothing_changed;
                     row.committed += some.committed;
                     row.unknown += some.unknown;
-                    row.known += some.known;
                     row.violations += some.violations;
                 }
             }
             let _ = writeln!(
                 text,
                 "| {title} | commands | done | refused, by the state of the switch | nothing changed, by the fault | \
-                 committed, not confirmed | unknown | known violations | violations |\n|---|---|---|---|---|---|---|---|---|"
+                 committed, not confirmed | unknown | violations |\n|---|---|---|---|---|---|---|---|"
             );
             let all = rows.remove("all");
             for (name, row) in rows.into_iter().chain(all.map(|all| ("all", all))) {
-                let Counts { commands, done, refused, nothing_changed, committed, unknown, known, violations } = row;
+                let Counts { commands, done, refused, nothing_changed, committed, unknown, violations } = row;
                 let _ = writeln!(
                     text,
-                    "| {name} | {commands} | {done} | {refused} | {nothing_changed} | {committed} | {unknown} | {known} | \
-                     {violations} |"
+                    "| {name} | {commands} | {done} | {refused} | {nothing_changed} | {committed} | {unknown} | {violations} |"
                 );
             }
             text.push('\n');
-        }
-        for (point, times) in self.known.lock().unwrap().iter() {
-            let _ = writeln!(text, "Known: point {point} of issue 14, {times} times.");
         }
         text
     }

@@ -17,8 +17,6 @@ const SETTLING: Duration = Duration::from_secs(10);
 pub struct Violation {
     pub kind: Kind,
     pub text: String,
-    /// The point of the issue that describes it, where it is known and not mended yet.
-    pub known: Option<&'static str>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,37 +37,25 @@ pub enum Kind {
 
 type Answered = (Operation, Answer);
 
-/// What is known and stays, by the point of the issue that describes it: of two who delete a network at the same time, one
-/// may delete its rows and the other its device, and both have done it.
-fn known(kind: Kind, all: &[Answered]) -> Option<&'static str> {
-    let deletions = all.iter().filter(|(operation, _)| operation.command == "vxlan-del").count();
-    (kind == Kind::NotSerial && deletions > 1).then_some("3")
-}
-
-fn violation(kind: Kind, all: &[Answered], text: String) -> Violation {
-    let known = known(kind, all).filter(|_| std::env::var_os("CHAOS_STRICT").is_none());
-    Violation { kind, text, known }
-}
-
 /// What is wrong with the answer itself.
 fn wrong_with(answered: &Answered) -> Option<Violation> {
-    let (all, answer) = (std::slice::from_ref(answered), &answered.1);
+    let (_, answer) = answered;
     if answer.claim == Claim::Nothing {
-        return Some(violation(Kind::NoAnswer, all, answer.text.clone()));
+        return Some(Violation { kind: Kind::NoAnswer, text: answer.text.clone() });
     }
     let allowed = DEADLINE + GRACE + Duration::from_millis(500) + answer.starved;
     (answer.elapsed > allowed).then(|| {
         let text = format!("took {:?}, waited {:?} for a processor: {}", answer.elapsed, answer.starved, answer.text);
-        violation(Kind::Late, all, text)
+        Violation { kind: Kind::Late, text }
     })
 }
 
 /// Holds one command's answer against the state, which is at rest.
 pub fn of_one(world: &World, before: &Value, answered: &Answered, fault: Fault) -> Vec<Violation> {
-    let (all, (operation, answer)) = (std::slice::from_ref(answered), answered);
+    let (operation, answer) = answered;
     let mut violations: Vec<_> = wrong_with(answered).into_iter().collect();
     let effect = operation.effect(before);
-    let mut wrong = |text: String| violations.push(violation(Kind::WrongAnswer, all, text));
+    let mut wrong = |text: String| violations.push(Violation { kind: Kind::WrongAnswer, text });
     let (after, promised) = match &effect {
         Effect::Done(state, result) => (state, Some(result)),
         Effect::Broken(state) => (state, None),
@@ -110,7 +96,7 @@ pub fn of_one(world: &World, before: &Value, answered: &Answered, fault: Fault) 
     }
     let done = matches!(answer.claim, Claim::Done(_));
     violations.extend(
-        state_is_one_of(world, &allowed, done, &answer.text).err().map(|(kind, text)| violation(kind, all, text)),
+        state_is_one_of(world, &allowed, done, &answer.text).err().map(|(kind, text)| Violation { kind, text }),
     );
     for found in &mut violations {
         found.text = format!("{} {}\n{}", operation.command, operation.arguments, found.text);
@@ -164,7 +150,7 @@ pub fn of_race(world: &World, before: &Value, race: &[Answered]) -> Vec<Violatio
     let mut violations: Vec<_> = race.iter().filter_map(wrong_with).collect();
     let mut explained = Vec::new();
     for order in orders(race.len()) {
-        explain(before, &order.iter().map(|place| &race[*place]).collect::<Vec<_>>(), &mut explained);
+        explain(before, &order.iter().map(|place| &race[*place]).collect::<Vec<_>>(), 0, &mut explained);
     }
     let told = race.iter().map(|(_, answer)| answer.text.as_str()).collect::<Vec<_>>().join("\n");
     let exactly = race
@@ -181,32 +167,38 @@ pub fn of_race(world: &World, before: &Value, race: &[Answered]) -> Vec<Violatio
         for (operation, answer) in race {
             text += &format!("\n{} {}: {:?} {}", operation.command, operation.arguments, answer.claim, answer.text);
         }
-        violations.push(violation(Kind::NotSerial, race, text));
+        violations.push(Violation { kind: Kind::NotSerial, text });
     }
     violations
 }
 
-/// The states that commands lead to, one after the other, where that explains their answers.
-fn explain(state: &Value, rest: &[&Answered], found: &mut Vec<Value>) {
-    let Some(((operation, answer), rest)) = rest.split_first() else {
+/// The states that commands lead to, one after the other from this place on, where that explains their answers.
+fn explain(state: &Value, order: &[&Answered], place: usize, found: &mut Vec<Value>) {
+    let Some((operation, answer)) = order.get(place) else {
         if !found.contains(state) {
             found.push(state.clone());
         }
         return;
     };
-    let effect = operation.effect(state);
-    match (&answer.claim, effect) {
-        (Claim::Done(result), Effect::Done(after, promised)) if *result == promised => explain(&after, rest, found),
-        (Claim::Committed, Effect::Done(after, _) | Effect::Broken(after)) => explain(&after, rest, found),
+    let mut go_on = |state: &Value| explain(state, order, place + 1, found);
+    // Of two who delete a network at the same time, one may delete its rows and the other its device; both have done it.
+    let shares_work = || {
+        let same = |(other, of_other): &&Answered| other == operation && of_other.claim == answer.claim;
+        operation.command == "vxlan-del" && order[..place].iter().any(same)
+    };
+    match (&answer.claim, operation.effect(state)) {
+        (Claim::Done(result), Effect::Done(after, promised)) if *result == promised => go_on(&after),
+        (Claim::Done(_), Effect::Refused) if shares_work() => go_on(state),
+        (Claim::Committed, Effect::Done(after, _) | Effect::Broken(after)) => go_on(&after),
         (Claim::Unknown, Effect::Done(after, _) | Effect::Broken(after)) => {
-            explain(&after, rest, found);
-            explain(state, rest, found);
+            go_on(&after);
+            go_on(state);
         }
         (Claim::Unknown, Effect::Refused) | (Claim::Refused { .. }, Effect::Refused | Effect::Broken(_)) => {
-            explain(state, rest, found);
+            go_on(state)
         }
         // The deadline passed before it came to anything.
-        (Claim::Refused { about_the_switch: false, interface: false }, _) => explain(state, rest, found),
+        (Claim::Refused { about_the_switch: false, interface: false }, _) => go_on(state),
         _ => {}
     }
 }
