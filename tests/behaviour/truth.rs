@@ -14,7 +14,7 @@ const LIMIT: Duration = Duration::from_secs(20);
 
 /// So many rounds of each race; `RACE_ROUNDS` asks for more.
 fn rounds() -> usize {
-    std::env::var("RACE_ROUNDS").map_or(4, |rounds| rounds.parse().unwrap())
+    std::env::var("RACE_ROUNDS").map_or(2, |rounds| rounds.parse().unwrap())
 }
 
 /// Starts all commands before any has ended, and waits for all answers.
@@ -170,7 +170,12 @@ fn a_vxlan_that_is_ensured_while_it_is_deleted_is_whole_or_gone() {
         }
         for (answer, (command, _)) in at_once(&switch, calls.clone()).into_iter().zip(calls) {
             match command {
-                "vxlan-ensure" => assert_eq!(answer.ok(), json!("vxlbr7")),
+                "vxlan-ensure" if answer.exit == Some(0) => assert_eq!(answer.ok(), json!("vxlbr7")),
+                // It lost the race too late to begin again.
+                "vxlan-ensure" => {
+                    let message = answer.failed();
+                    assert!(message.contains("went away while it was carried out"), "{message}");
+                }
                 _ if answer.exit == Some(0) => assert_eq!(answer.ok(), json!("vxlbr7")),
                 _ => {
                     let message = answer.failed();
