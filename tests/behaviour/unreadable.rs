@@ -166,7 +166,7 @@ fn what_cannot_be_read_after_the_commit_says_that_the_change_was_made() {
 
     let former = |result: &mut Value| {
         let is_former = |row: &&mut Value| {
-            row.as_object().is_some_and(|row| row.contains_key("ofport") && row.contains_key("mtu_request"))
+            row.as_object().is_some_and(|row| row.contains_key("mtu_request") && !row.contains_key("name"))
         };
         rows(result).filter(is_former).map(|row| *row = json!([])).count() > 0
     };
