@@ -337,18 +337,24 @@ impl Unit<'_> {
             };
             withdrawal.push(ask_for_port_number(uuid, Some(reopening.number), asked));
         }
-        let mut withdrawn = self.send_withdrawal(withdrawal, applied).await;
-        if withdrawn.is_ok() && !back.is_empty() {
-            let mut withdrawal = Transaction::new();
-            for (uuid, former) in back {
-                withdrawal.push(ask_for_port_number(uuid, Some(former), Value::empty()));
-            }
-            withdrawn = self.send_withdrawal(withdrawal, applied).await;
-        }
-        if let Err(error) = withdrawn {
+        if let Err(error) = self.send_withdrawal(withdrawal, applied).await {
             for key in self.reopened.clone() {
                 let name = self.name(&key);
                 self.note(format!("interface {name} may still ask for port number {}: {error}", reopening.number));
+            }
+            return;
+        }
+        if back.is_empty() {
+            return;
+        }
+        let mut withdrawal = Transaction::new();
+        for (uuid, former) in &back {
+            withdrawal.push(ask_for_port_number(*uuid, Some(*former), Value::empty()));
+        }
+        if let Err(error) = self.send_withdrawal(withdrawal, applied).await {
+            for (uuid, former) in back {
+                let name = self.name(&RowKey { table: INTERFACE.into(), id: UuidRef::Row(uuid) });
+                self.note(format!("interface {name} may still ask for port number {former}: {error}"));
             }
         }
     }

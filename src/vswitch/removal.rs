@@ -207,8 +207,12 @@ pub(super) async fn tidy(session: &mut Session, error: Error) -> Error {
         };
         match removed {
             Ok(Removed::Gone | Removed::Missing) => {}
-            // The database holds what refers to it.
-            Ok(Removed::InUse) => tracing::debug!(device = link.name, "stays, as an interface refers to it"),
+            // The database does not hold the change, and yet there is a device that was not there before.
+            Ok(Removed::InUse) if committed == Committed::No => {
+                left.push(format!("the network device {} was made and stays, as an interface refers to it", link.name));
+            }
+            // The database holds what refers to it, as far as anybody can tell.
+            Ok(Removed::InUse) => {}
             Err(error) => left.push(format!("the network device {} is left: {error}", link.name)),
         }
     }

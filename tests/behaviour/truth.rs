@@ -55,11 +55,6 @@ fn assert_whole_or_gone(switch: &Switch) {
 /// Everybody has a device of that name, so no bridge can have one. The port's type does not exist.
 #[test]
 fn nobody_is_told_of_success_for_what_somebody_else_takes_back() {
-    // On a starved machine about one race of a hundred still answers ok (issue 14, point 1), so it is run on request only.
-    if std::env::var_os("RACE_ROUNDS").is_none() {
-        println!("skipped: set RACE_ROUNDS to run these races");
-        return;
-    }
     let switch = switch_with_bridge();
     switch.net.veth("e1", "e1-p");
     switch.ok("port-add", json!({"bridge": "br0", "port": "e1"}));
