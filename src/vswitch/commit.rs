@@ -26,7 +26,7 @@ pub(super) const ASKED_AND_HAD: &[(&str, &str)] =
     &[("mtu_request", "mtu"), ("mac", "mac_in_use"), (OFPORT_REQUEST, "ofport")];
 
 /// The column of an interface that asks for a port number.
-const OFPORT_REQUEST: &str = "ofport_request";
+pub(super) const OFPORT_REQUEST: &str = "ofport_request";
 
 /// The highest port number that may be asked for (ovs-vswitchd.conf.db(5), Interface `ofport_request`).
 pub(super) const OFPORT_MAX: i64 = 65279;

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::commit::{ASKED_AND_HAD, Committed, OFPORT_MAX, SendError, ask_for_application, send};
+use super::commit::{ASKED_AND_HAD, Committed, OFPORT_MAX, OFPORT_REQUEST, SendError, ask_for_application, send};
 use super::device;
 use super::session::Session;
 use super::tables::{INTERFACE, OPEN_VSWITCH, configuration, is_reported};
@@ -103,8 +103,10 @@ impl Unit<'_> {
                             .changes
                             .iter()
                             .filter_map(|(column, change)| Some((column.clone(), real(&change.applied_to(None)?))));
-                        // What was not written had its default, and has to have it still.
-                        let untouched = configuration(&key.table).iter().map(|column| Name::from(*column));
+                        // What was not written had its default, and has to have it still. A port number may be asked for
+                        // by another command that finds the interface's device anew (`Unit::reopen`); that keeps nothing.
+                        let untouched = configuration(&key.table).iter().filter(|column| **column != OFPORT_REQUEST);
+                        let untouched = untouched.map(|column| Name::from(*column));
                         guard(&mut inverse, key, *uuid, Vec::new(), written.collect(), untouched);
                     }
                 }
