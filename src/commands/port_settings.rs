@@ -99,7 +99,9 @@ impl PortSettings {
         let (of_port, of_interface) = self.split_options();
         let only_of_one = |setting: &&(String, String)| matches!(setting.0.as_str(), "ofport_request" | "mac");
         if let (Some((column, value)), [_, _, ..]) = (of_interface.iter().find(only_of_one), interfaces) {
-            let members = interfaces.iter().map(|interface| unit.name(interface)).collect::<Vec<_>>().join(", ");
+            let mut members: Vec<String> = interfaces.iter().map(|interface| unit.name(interface)).collect();
+            members.sort();
+            let members = members.join(", ");
             let problem =
                 format!("{column} {value} can't be that of {members} at once; expected a port of one interface");
             return Err(Error::argument("options", problem));

@@ -38,6 +38,8 @@ pub(crate) struct Committed {
     pub(super) uuids: BTreeMap<NamedUuid, Uuid>,
     /// The columns that were changed in rows that existed, as they were just before.
     pub(super) before: BTreeMap<Uuid, Columns>,
+    /// Whether ovs-vswitchd had applied everything when the change was made, so that `before` tells how interfaces were.
+    pub(super) was_applied: bool,
     /// Whether there was something to commit.
     pub(super) wrote: bool,
 }
@@ -548,7 +550,7 @@ pub(super) fn ask_for_application(transaction: &mut Transaction, new_root: Optio
         r#where: root.clone(),
         mutations: vec![Mutation("next_cfg".into(), Mutator::Add, 1i64.into())],
     });
-    let target = transaction.select(OPEN_VSWITCH, root, &["next_cfg"]);
+    let target = transaction.select(OPEN_VSWITCH, root, &["next_cfg", "cur_cfg"]);
     transaction.push(Operation::Comment { comment: comment.to_owned() });
     target
 }
@@ -565,7 +567,8 @@ async fn transact(session: &mut Session, plan: Plan) -> Result<(Committed, Appli
     };
     // The change is in the database. Without these answers it can neither be looked at nor be taken back.
     let untold = |what: &str| Failure::Final(Error::Unfinished { cause: format!("the server's answer lacks {what}") });
-    let mut committed = Committed { wrote: true, ..Committed::default() };
+    let was_applied = was_applied(&results[plan.target]);
+    let mut committed = Committed { wrote: true, was_applied, ..Committed::default() };
     for (name, place) in plan.inserts {
         let uuid = results[place].uuid().ok_or_else(|| untold("the identity of a new row"))?;
         committed.uuids.insert(name, uuid);
@@ -704,6 +707,14 @@ impl Application {
         }
         Ok(())
     }
+}
+
+/// Whether ovs-vswitchd had applied the configuration before the one that has just been asked for. What can't be read is not
+/// known to be applied.
+fn was_applied(root: &OperationResult) -> bool {
+    let Ok(rows) = root.rows::<Columns>() else { return false };
+    let number = |column: &str| rows.first().and_then(|row| row.get(column)).and_then(Value::as_integer);
+    matches!((number("cur_cfg"), number("next_cfg")), (Some(current), Some(next)) if current >= next - 1)
 }
 
 fn watch_cur_cfg() -> MonitorRequests {

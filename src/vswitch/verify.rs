@@ -248,9 +248,10 @@ impl Unit<'_> {
                     concerns.extend(uuid.map(|uuid| Concern { uuid, expected: true, own: true }));
                 }
                 UuidRef::Row(uuid) if row.fate == Fate::Stays && row.is_changed() => {
+                    // While ovs-vswitchd is behind, one that does not work may be so by what somebody has taken back already.
                     concerns.push(Concern {
                         uuid: *uuid,
-                        expected: row.is_set_up() || committed.worked(uuid),
+                        expected: row.is_set_up() || committed.worked(uuid) || !committed.was_applied,
                         own: true,
                     });
                 }
