@@ -22,46 +22,59 @@ use crate::vswitch::secrets;
 /// A command's arguments, keys in lower case, without nulls.
 pub type Arguments = Map<String, Value>;
 
+/// Arguments as they were written.
+#[derive(Debug, Default)]
+pub struct Written {
+    /// Of each argument that was given more than once, the last value.
+    pub arguments: Arguments,
+    /// What was given more than once, in one spelling or in several (`vlan`, `VLAN`).
+    pub repeated: Vec<String>,
+}
+
 /// Reads the text of an argument object.
-pub fn parse(text: &str) -> Result<Arguments, Error> {
+pub fn parse(text: &str) -> Result<Written, Error> {
     struct Object;
 
     impl<'de> Visitor<'de> for Object {
-        type Value = Arguments;
+        type Value = Written;
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             f.write_str("a JSON object of arguments")
         }
 
-        fn visit_unit<E>(self) -> Result<Arguments, E> {
-            Ok(Arguments::new())
+        fn visit_unit<E>(self) -> Result<Written, E> {
+            Ok(Written::default())
         }
 
-        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Arguments, A::Error> {
-            let mut arguments = Arguments::new();
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Written, A::Error> {
+            let mut written = Written::default();
             while let Some((key, value)) = map.next_entry::<String, Value>()? {
-                if !value.is_null() {
-                    arguments.insert(key.to_ascii_lowercase(), value);
+                if value.is_null() {
+                    continue;
+                }
+                let name = key.to_ascii_lowercase();
+                if written.arguments.insert(name.clone(), value).is_some() {
+                    written.repeated.push(name);
                 }
             }
-            Ok(arguments)
+            Ok(written)
         }
     }
 
     let mut reader = serde_json::Deserializer::from_str(text);
-    let arguments = reader.deserialize_any(Object).and_then(|arguments| reader.end().map(|()| arguments));
-    let arguments = arguments.map_err(|error| {
+    let written = reader.deserialize_any(Object).and_then(|written| reader.end().map(|()| written));
+    let written = written.map_err(|error| {
         let expected = "expected one JSON object, like {\"bridge\": \"backplane\"}";
         Error::argument("", format!("arguments are not usable: {error}; {expected}"))
     })?;
-    for (name, value) in &arguments {
+    for (name, value) in &written.arguments {
         let with_nul = if name.contains('\0') { Some(Value::String(name.clone())) } else { with_nul(name, value) };
         if let Some(text) = with_nul {
             let problem = format!("{text} has a NUL character (U+0000), which a database can't hold; expected none");
             return Err(Error::argument(name, problem));
         }
     }
-    Ok(arguments)
+    Ok(written)
 }
 
 /// The text in a value that has a NUL in it, as it may be told. Here for all arguments of all commands: neither Open
@@ -197,7 +210,11 @@ impl<'de> MapAccess<'de> for Fields<'de> {
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Refusal> {
         let (name, value) = self.current.take().ok_or_else(|| de::Error::custom("a value without its name"))?;
-        seed.deserialize(Argument(value)).map_err(|error| Refusal(Error::argument(name, error.to_string())))
+        seed.deserialize(Argument(value)).map_err(|error| {
+            let mut problem = error.to_string();
+            secrets::hide_in_text(&mut problem, name, value);
+            Refusal(Error::argument(name, problem))
+        })
     }
 }
 
@@ -210,6 +227,13 @@ impl<'de> Deserializer<'de> for Argument<'de> {
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, serde_json::Error> {
         self.0.deserialize_any(visitor)
+    }
+
+    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, serde_json::Error> {
+        match self.0 {
+            Value::Bool(truth) => visitor.visit_bool(*truth),
+            other => Err(de::Error::custom(format_args!("{other} is not true or false"))),
+        }
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, serde_json::Error> {
@@ -246,7 +270,7 @@ impl<'de> Deserializer<'de> for Argument<'de> {
     }
 
     serde::forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct seq tuple
+        i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct seq tuple
         tuple_struct map struct identifier ignored_any
     }
 }
@@ -629,7 +653,7 @@ mod tests {
     }
 
     fn read(text: &str) -> Result<Example, String> {
-        parse(text).and_then(|arguments| decode(&arguments)).map_err(|error| error.to_string())
+        parse(text).and_then(|written| decode(&written.arguments)).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -781,7 +805,10 @@ mod tests {
             (r#"{"bridge":"b","vlan":"x7"}"#, &["\"vlan\"", "x7", "0 to 4094"]),
             (r#"{"bridge":"b","vlan":""}"#, &["\"vlan\"", "0 to 4094"]),
             (r#"{"bridge":"b","vlan":99999999999999999999}"#, &["\"vlan\"", "0 to 4094"]),
-            (r#"{"bridge":"b","lacp":"yes"}"#, &["\"lacp\"", "yes", "boolean"]),
+            (r#"{"bridge":"b","lacp":"yes"}"#, &["\"lacp\": \"yes\" is not true or false"]),
+            (r#"{"bridge":"b","lacp":"psk=hunter2"}"#, &["\"lacp\": (hidden) is not true or false"]),
+            (r#"{"bridge":"b","vlan":"psk=hunter2"}"#, &["\"vlan\": (hidden) is not a whole number"]),
+            (r#"{"bridge":"b","mode":{"token":["hunter2"]}}"#, &["{\"token\":[(hidden)]} is not one of"]),
             (r#"{"bridge":"b","mode":1}"#, &["\"mode\": 1 is not one of one and two"]),
             (r#"{"bridge":"b","mode":"three"}"#, &["\"mode\": \"three\" is not one of one and two"]),
             (r#"{"bridge":"b","mode":{"one":null}}"#, &["is not one of one and two"]),

@@ -43,7 +43,7 @@ use crate::error::Error;
 use crate::vswitch::changes::Report;
 use crate::vswitch::run::{self, Body, Mode, Working};
 use crate::vswitch::{Session, Unit, secrets};
-use arguments::Arguments;
+use arguments::{Arguments, Written};
 
 /// Every command there is.
 pub static REGISTRY: &[Entry] = &[
@@ -132,10 +132,10 @@ pub struct Entry {
     pub needs_no_arguments: fn() -> bool,
     /// The names of the arguments, besides those of every command.
     pub known: fn() -> Vec<&'static str>,
-    execute: for<'a> fn(Arguments, bool, &'a mut Session) -> Running<'a>,
+    execute: for<'a> fn(Written, bool, &'a mut Session) -> Running<'a>,
     /// Reads the arguments and carries out nothing.
     #[cfg(any(test, fuzzing))]
-    pub(crate) understand: fn(Arguments) -> Result<(), Error>,
+    pub(crate) understand: fn(&str) -> Result<(), Error>,
 }
 
 impl Entry {
@@ -151,9 +151,9 @@ impl Entry {
             answer_schema: || schema_for!(C::Answer),
             needs_no_arguments: || arguments::decode(&Arguments::new()).is_ok_and(|command: C| command.check().is_ok()),
             known: C::known,
-            execute: |arguments, strict, session| Box::pin(execute::<C>(arguments, strict, session)),
+            execute: |written, strict, session| Box::pin(execute::<C>(written, strict, session)),
             #[cfg(any(test, fuzzing))]
-            understand: |mut arguments| understand::<C>(&mut arguments, false).map(drop),
+            understand: |text| understand::<C>(&mut arguments::parse(text)?, false).map(drop),
         }
     }
 
@@ -177,32 +177,35 @@ pub fn find(name: &str) -> Option<&'static Entry> {
 
 /// Reads arguments as every command reads them: keys in lower case, no nulls.
 pub fn read(json: &str) -> Result<Map<String, Value>, Error> {
-    arguments::parse(json)
+    arguments::parse(json).map(|written| written.arguments)
 }
 
 /// The longest text that a transaction leaves in the database's log.
 const COMMENT_MAX: usize = 1024;
 
-async fn execute<C: Command>(mut arguments: Arguments, strict: bool, session: &mut Session) -> Result<Value, Error> {
-    let (mode, notes, command) = understand::<C>(&mut arguments, strict)?;
-    let report = perform(C::NAME, arguments, &command.mark(), mode, &Answered(&command), session).await?;
+async fn execute<C: Command>(mut written: Written, strict: bool, session: &mut Session) -> Result<Value, Error> {
+    let (mode, notes, command) = understand::<C>(&mut written, strict)?;
+    let report = perform(C::NAME, written.arguments, &command.mark(), mode, &Answered(&command), session).await?;
     answer(report, notes, mode)
 }
 
 /// What is asked for and what is to be noted about it, without looking at anything but the arguments. What all commands
-/// have in common is taken out of them.
-fn understand<C: Command>(arguments: &mut Arguments, strict: bool) -> Result<(Mode, Vec<String>, C), Error> {
+/// have in common is taken out of them, and what this one does not take.
+fn understand<C: Command>(written: &mut Written, strict: bool) -> Result<(Mode, Vec<String>, C), Error> {
+    let Written { arguments, repeated } = written;
     let strict = arguments::take_flag(arguments, "strict", strict)?;
     let mode = Mode {
         dry_run: arguments::take_flag(arguments, "dry_run", false)?,
         report: arguments::take_flag(arguments, "report", false)?,
         verify: arguments::take_verify(arguments)?,
     };
-    let unknown = unknown::of(C::NAME, arguments, &C::known());
-    if strict {
-        unknown::refuse(&unknown)?;
-    }
-    let notes: Vec<String> = unknown.iter().map(unknown::Unknown::note).collect();
+    let known = C::known();
+    let mut ignored = unknown::of(C::NAME, arguments, &known);
+    ignored.extend(repeated.iter().map(|name| unknown::repeated(name)));
+    unknown::refuse(&ignored, strict)?;
+    let notes: Vec<String> = ignored.iter().map(unknown::Ignored::note).collect();
+    // What was meant may be a secret under another name, so it must not get into the database's log either.
+    arguments.retain(|name, _| known.contains(&name.as_str()));
     // At once, so that it is told as well when the command fails: it may be why.
     for note in &notes {
         tracing::warn!("{note}");

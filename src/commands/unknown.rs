@@ -1,8 +1,12 @@
-//! Arguments that a command does not take: what is said of them, with the argument that was probably meant.
+//! Arguments that a command does not take, or takes once and was given twice: what is said of them, with the argument that
+//! was probably meant.
 //!
 //! The original ignored keys that it did not know, so they are accepted. But a port that was to be on a VLAN and is on
 //! all of them, because the key was another, must not look like a success: each is told in a note, or refused where the
-//! caller asks for that.
+//! caller asks for that. Refused in any case is what would be the opposite of what is meant: a change where `dry-run` was
+//! asked for.
+
+use serde_json::Value;
 
 use super::arguments::Arguments;
 use crate::error::Error;
@@ -96,33 +100,71 @@ const SYNONYMS: &[(&[&str], &[&str])] = &[
     (&["rstp"], &["rstp_enable"]),
     (&["mcast_snooping"], &["mcast_snooping_enable"]),
     (&["datapath"], &["datapath_type"]),
-    (&["check", "check_mode", "simulate", "noop"], &["dry_run"]),
+    (
+        &[
+            "check",
+            "check_mode",
+            "check_only",
+            "dry",
+            "no_act",
+            "noop",
+            "noact",
+            "plan",
+            "preview",
+            "simulate",
+            "test",
+            "what_if",
+        ],
+        &["dry_run"],
+    ),
+    (&["verified", "verification"], &["verify"]),
 ];
 
 /// Columns that people set and that [`tables::configuration`] leaves out, because not every schema has them.
 const YOUNG_COLUMNS: &[(&str, &str)] = &[(PORT, "cvlans"), (PORT, "protected")];
 
-/// An argument that a command does not take.
-pub struct Unknown {
+/// The arguments of all commands that say how careful a command is to be: the caller relies on them.
+const CARE: &[&str] = &["dry_run", "verify", "strict"];
+
+/// An argument that has no effect.
+pub struct Ignored {
     key: String,
-    /// That it is none, and what may have been meant.
+    /// Why, and what may have been meant.
     problem: String,
+    /// Whether ignoring it would do what the caller does not want.
+    is_harmful: bool,
 }
 
 /// The arguments that are none of a command that takes these.
-pub fn of(command: &str, arguments: &Arguments, known: &[&str]) -> Vec<Unknown> {
-    let is_unknown = |key: &&String| !known.contains(&key.as_str());
-    arguments.keys().filter(is_unknown).map(|key| Unknown::new(command, key, known)).collect()
+pub fn of(command: &str, arguments: &Arguments, known: &[&str]) -> Vec<Ignored> {
+    let unknown = arguments.iter().filter(|(key, _)| !known.contains(&key.as_str()));
+    unknown.map(|(key, value)| Ignored::new(command, key, value, known)).collect()
 }
 
-impl Unknown {
-    fn new(command: &str, key: &str, known: &[&str]) -> Self {
-        let hint = match meant(command, key, known) {
+/// One that was given more than once.
+pub fn repeated(name: &str) -> Ignored {
+    Ignored {
+        key: name.to_owned(),
+        problem: "is given more than once, maybe in other letters, and the last one counts; expected one".to_owned(),
+        is_harmful: CARE.contains(&name),
+    }
+}
+
+impl Ignored {
+    fn new(command: &str, key: &str, value: &Value, known: &[&str]) -> Self {
+        let meant = meant(command, key, known);
+        let hint = match &meant {
             Some(meant) => format!("did you mean {meant}?"),
             None if known.is_empty() => "it takes none of its own".to_owned(),
             None => format!("expected one of {}", known.join(", ")),
         };
-        Unknown { key: key.to_owned(), problem: format!("is no argument of {command}; {hint}") }
+        let is_off = *value == Value::Bool(false);
+        let is_care = |meant: &String| CARE.iter().any(|care| meant.trim_matches('"') == *care);
+        Ignored {
+            key: key.to_owned(),
+            problem: format!("{command} does not take it; {hint}"),
+            is_harmful: !is_off && meant.as_ref().is_some_and(is_care),
+        }
     }
 
     /// Says that it is ignored, in the words of [`refuse`].
@@ -131,12 +173,14 @@ impl Unknown {
     }
 }
 
-/// The error that some arguments are none, if there are such.
-pub fn refuse(unknown: &[Unknown]) -> Result<(), Error> {
-    let Some((first, others)) = unknown.split_first() else { return Ok(()) };
+/// The error about arguments that have no effect: about all if the caller wants that, else about those of which ignoring
+/// them would do harm.
+pub fn refuse(ignored: &[Ignored], all: bool) -> Result<(), Error> {
+    let mut refused = ignored.iter().filter(|one| all || one.is_harmful);
+    let Some(first) = refused.next() else { return Ok(()) };
     let mut problem = first.problem.clone();
-    for Unknown { key, problem: another } in others {
-        problem.push_str(&format!("; {key:?} {another}"));
+    for Ignored { key, problem: another, .. } in refused {
+        problem.push_str(&format!("; {key:?}: {another}"));
     }
     Err(Error::argument(&first.key, problem))
 }
@@ -228,16 +272,35 @@ mod tests {
         let arguments: Arguments =
             ["tag", "bridge", "zzzzz"].into_iter().map(|key| (key.to_owned(), Value::Bool(true))).collect();
         let unknown = of("port-add", &arguments, PORT_ADD);
-        let notes: Vec<String> = unknown.iter().map(Unknown::note).collect();
-        let tag = "argument \"tag\": is no argument of port-add; did you mean \"vlan\"?";
+        let notes: Vec<String> = unknown.iter().map(Ignored::note).collect();
+        let tag = "argument \"tag\": port-add does not take it; did you mean \"vlan\"?";
         assert_eq!(notes.len(), 2);
         assert_eq!(notes[0], format!("{tag} (ignored)"));
-        let error = refuse(&unknown).unwrap_err();
+        assert!(refuse(&unknown, false).is_ok());
+        let error = refuse(&unknown, true).unwrap_err();
         assert_eq!(error.field(), Some("tag"));
         assert!(
-            error.to_string().starts_with(tag) && error.to_string().contains("\"zzzzz\" is no argument"),
+            error.to_string().starts_with(tag) && error.to_string().contains("\"zzzzz\": port-add does not take it"),
             "{error}"
         );
-        assert!(refuse(&[]).is_ok());
+        assert!(refuse(&[], true).is_ok());
+    }
+
+    #[test]
+    fn what_asks_for_care_in_another_spelling_is_never_ignored() {
+        let refused = |key: &str, value: Value| {
+            let arguments: Arguments = [(key.to_owned(), value)].into_iter().collect();
+            refuse(&of("port-add", &arguments, PORT_ADD), false).is_err()
+        };
+        for key in ["dry-run", "dryrun", "check_mode", "simulate", "noop", "dry_runs", "verfy", "strict_", "no_act"] {
+            assert!(refused(key, Value::Bool(true)) && refused(key, "yes".into()), "{key}");
+            assert!(!refused(key, Value::Bool(false)), "{key}");
+        }
+        for key in ["tag", "reprot", "nonsense", "timeout"] {
+            assert!(!refused(key, Value::Bool(true)), "{key}");
+        }
+        for (name, is_refused) in [("dry_run", true), ("verify", true), ("vlan", false)] {
+            assert_eq!(refuse(&[repeated(name)], false).is_err(), is_refused, "{name}");
+        }
     }
 }

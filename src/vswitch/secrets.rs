@@ -25,21 +25,53 @@ const ENDINGS: &[&str] = &[
     "privatekey",
     "privkey",
     // Of managers, in external_ids and other_config.
-    "accesskey",
-    "apikey",
-    "authkey",
+    "auth",
+    "authorization",
+    "bearer",
+    "cookie",
+    "cred",
     "credential",
-    "encryptionkey",
+    "pass",
+    "passcode",
     "passphrase",
     "passwd",
     "password",
+    "pw",
     "pwd",
     "secret",
-    "secretkey",
-    "sharedkey",
-    "signingkey",
     "token",
 ];
+
+/// What a `key` is called that is a secret: `ike_key`, `apiKey`.
+const KEYS: &[&str] = &[
+    "access",
+    "aes",
+    "api",
+    "auth",
+    "cak",
+    "cipher",
+    "crypt",
+    "crypto",
+    "encryption",
+    "hmac",
+    "ike",
+    "ipsec",
+    "macsec",
+    "master",
+    "secret",
+    "session",
+    "shared",
+    "signing",
+    "ssh",
+    "wg",
+    "wireguard",
+];
+
+/// Words that end in the same way and are no secrets.
+const HARMLESS: &[&str] = &["bypass", "compass"];
+
+/// How a text goes on after the word that says how somebody proves who they are (RFC 9110 section 11.6.2).
+const SCHEMES: &[&str] = &["bearer ", "basic ", "digest "];
 
 /// How a private key begins and ends in a file (RFC 7468), whatever the column is called that has the file's contents.
 const PEM: &str = "PRIVATE KEY-----";
@@ -48,20 +80,40 @@ const PEM: &str = "PRIVATE KEY-----";
 pub fn is_secret(name: &str) -> bool {
     let letters: String = name.chars().filter(|c| c.is_alphanumeric()).map(|c| c.to_ascii_lowercase()).collect();
     let letters = letters.trim_end_matches(|c: char| c.is_ascii_digit());
-    let letters = letters.strip_suffix('s').unwrap_or(letters);
-    ENDINGS.iter().any(|ending| letters.ends_with(ending))
+    let is_one = |letters: &str| {
+        let of_key = letters.strip_suffix("key").is_some_and(|of| KEYS.iter().any(|word| of.ends_with(word)));
+        of_key || ENDINGS.iter().any(|ending| letters.ends_with(ending))
+    };
+    !HARMLESS.iter().any(|word| letters.ends_with(word))
+        && (is_one(letters) || letters.strip_suffix('s').is_some_and(is_one))
 }
 
-/// Whether a text has a secret in it: a private key, or one of several settings in the notation of ovs-vsctl(8),
-/// `{psk=…, remote_ip=…}`.
+/// Whether a text has a secret in it: a private key; a setting in the notation of ovs-vsctl(8), `{psk=…, remote_ip=…}`, or
+/// another that has names and values, `"token": "…"`; the password in a URL; the content of an Authorization header.
 fn holds_secret(text: &str) -> bool {
-    text.contains(PEM) || text.match_indices('=').any(|(at, _)| is_secret(&text[..at]))
+    let is_named = |(at, _): (usize, &str)| is_secret(last_name(&text[..at]));
+    let lower = text.trim_ascii_start().to_ascii_lowercase();
+    text.contains(PEM)
+        || text.match_indices(['=', ':']).any(is_named)
+        || text.match_indices("://").any(|(at, _)| has_password(&text[at + 3..]))
+        || SCHEMES.iter().any(|scheme| lower.starts_with(scheme))
+}
+
+/// The name that a text ends with, before what parts it from its value: all letters, digits, blanks and the like.
+fn last_name(text: &str) -> &str {
+    text.rsplit(['{', '}', '[', ']', ',', ';', '&', '?', '\n']).next().unwrap_or(text)
+}
+
+/// Whether a URL has a password, from behind its scheme (RFC 3986 section 3.2.1).
+fn has_password(authority: &str) -> bool {
+    let authority = authority.split(['/', '?', '#', ' ', '"']).next().unwrap_or(authority);
+    authority.rsplit_once('@').is_some_and(|(user, _)| user.split_once(':').is_some_and(|(_, word)| !word.is_empty()))
 }
 
 /// Hides the values of a map's secret keys.
 pub fn hide_in_strings(pairs: &mut Strings) {
     for (key, value) in pairs {
-        if is_secret(key) || value.contains(PEM) {
+        if is_secret(key) || holds_secret(value) {
             *value = HIDDEN.into();
         }
     }
@@ -73,7 +125,7 @@ pub fn hidden(table: &str, column: &str, value: &Value) -> Value {
     let atom = |atom: &Atom, is_secret: bool| match atom {
         // The column has the name of a file (ovs-vswitchd.conf.db(5)), which is no secret.
         Atom::String(text) if table == "SSL" && text.starts_with('/') && !text.contains(['\n', '=']) => atom.clone(),
-        Atom::String(text) if is_secret || text.contains(PEM) => HIDDEN.into(),
+        Atom::String(text) if is_secret || holds_secret(text) => HIDDEN.into(),
         Atom::Integer(_) | Atom::Real(_) if is_secret => HIDDEN.into(),
         atom => atom.clone(),
     };
@@ -124,6 +176,37 @@ pub fn shown(name: &str, value: &Json) -> Json {
     let mut value = value.clone();
     hide_member(name, &mut value);
     value
+}
+
+/// A text about the value of an argument, without the secrets that it repeats of it.
+pub fn hide_in_text(text: &mut String, name: &str, value: &Json) {
+    let mut found = Vec::new();
+    differences(value, &shown(name, value), &mut found);
+    for secret in found {
+        let quoted = Json::from(secret).to_string();
+        for spelling in [&format!("{secret:?}"), &quoted, secret, quoted.trim_matches('"')] {
+            if !spelling.is_empty() {
+                *text = text.replace(spelling, HIDDEN);
+            }
+        }
+    }
+}
+
+/// The texts of a value that are hidden in another one.
+fn differences<'v>(value: &'v Json, hidden: &Json, found: &mut Vec<&'v str>) {
+    match (value, hidden) {
+        (Json::String(text), hidden) if hidden != value => found.push(text),
+        (Json::Array(elements), Json::Array(others)) => {
+            elements.iter().zip(others).for_each(|(element, other)| differences(element, other, found));
+        }
+        (Json::Object(members), Json::Object(others)) => {
+            members.values().zip(others.values()).for_each(|(member, other)| differences(member, other, found));
+        }
+        // Hidden as a whole: everything in it is.
+        (Json::Array(elements), _) => elements.iter().for_each(|element| differences(element, &Json::Null, found)),
+        (Json::Object(members), _) => members.values().for_each(|member| differences(member, &Json::Null, found)),
+        (Json::String(_) | Json::Number(_) | Json::Bool(_) | Json::Null, _) => {}
+    }
 }
 
 /// A server's refusal, which repeats the part of the request that it stumbled over.
@@ -185,6 +268,15 @@ mod tests {
             "pre-shared-key",
             "secret_1",
             "external_ids:cloud:token",
+            "pass",
+            "my pass",
+            "bind_pw",
+            "ike_key",
+            "wireguard-key",
+            "encryptionKeys",
+            "auth",
+            "Authorization",
+            "creds",
         ] {
             assert!(is_secret(name), "{name}");
         }
@@ -199,6 +291,10 @@ mod tests {
             "certificate",
             "ca_cert",
             "tokenizer",
+            "bypass",
+            "public_key",
+            "foreign_key",
+            "author",
             "secretary",
             "iface-id",
             "attached-mac",
@@ -236,6 +332,12 @@ mod tests {
                 json!({"options": ["map", [["psk", "(hidden)"], ["k", "v"]]]}),
             ),
             (json!(["psk", "eth0"]), json!(["psk", "eth0"])),
+            (json!({"hub": "https://bob:hunter2@hub/"}), json!({"hub": "(hidden)"})),
+            (json!({"hub": "https://bob@hub:8080/a:b@c"}), json!({"hub": "https://bob@hub:8080/a:b@c"})),
+            (json!({"note": "{\"user\": \"bob\", \"pass\": \"hunter2\"}"}), json!({"note": "(hidden)"})),
+            (json!({"header": " Bearer abc"}), json!({"header": "(hidden)"})),
+            (json!({"target": "ssl:192.0.2.1:6640"}), json!({"target": "ssl:192.0.2.1:6640"})),
+            (json!({"mac": "aa:bb:cc:dd:ee:ff", "id": "x:y"}), json!({"mac": "aa:bb:cc:dd:ee:ff", "id": "x:y"})),
             (json!({"token": null}), json!({"token": null})),
         ] {
             let mut hidden = before;
@@ -254,11 +356,28 @@ mod tests {
         assert_eq!(hidden("SSL", "ca_cert", &"ca.pem".into()), "ca.pem".into());
     }
 
+    #[test]
+    fn a_text_about_an_argument_does_not_repeat_its_secrets() {
+        for (value, text, expected) in [
+            (
+                json!("psk=hunter2"),
+                "invalid type: string \"psk=hunter2\", expected a boolean",
+                "invalid type: string (hidden), expected a boolean",
+            ),
+            (json!("harmless"), "\"harmless\" is no number", "\"harmless\" is no number"),
+            (json!({"token": ["a\"b"]}), "[\"a\\\"b\"] is no text", "[(hidden)] is no text"),
+        ] {
+            let mut told = text.to_owned();
+            hide_in_text(&mut told, "mtu", &value);
+            assert_eq!(told, expected);
+        }
+    }
+
     proptest! {
         #[test]
         fn a_secret_is_hidden_wherever_it_is(
             secret in "[!-~]{12,40}",
-            name in prop::sample::select(vec!["psk", "api_token", "x-password", "privateKey", "my.secrets"]),
+            name in prop::sample::select(vec!["psk", "api_token", "x-password", "privateKey", "my.secrets", "ike_key", "db pass", "auth"]),
             depth in 0usize..4,
         ) {
             let quoted = json!(secret).to_string();

@@ -50,6 +50,15 @@ fn a_secret_is_in_no_report_dry_run_error_log_or_comment_wherever_it_was_put() {
             set("SSL", ".", json!({"private_key": json!(key(s)).to_string()})),
             ("port-set", json!({"port": "e1", "external_ids": {"api_token": s}, "other_config": {"x-password": s}})),
             ("port-set", json!({"port": "e1", "options": {"options:privateKey": s, "port.external_ids:secret": s}})),
+            ("port-set", json!({"port": "e1", "external_ids": {"bind_pw": s, "my pass": s, "ike_key": s, "auth": s}})),
+            (
+                "port-set",
+                json!({"port": "e1", "external_ids": {"hub": format!("https://bob:{s}@hub/"), "a": format!("Bearer {s}")}}),
+            ),
+            (
+                "port-set",
+                json!({"port": "e1", "external_ids": {"account": json!({"user": "bob", "password": s}).to_string()}}),
+            ),
         ]
     };
     let mut secrets = Vec::new();
@@ -72,6 +81,8 @@ fn a_secret_is_in_no_report_dry_run_error_log_or_comment_wherever_it_was_put() {
         ("bridge-add", json!({"bridge": "br1", "options": {"other_config:token": new}, "report": true})),
         ("port-add", json!({"bridge": "br0", "port": "e2", "external_ids": {"password": new}, "report": true})),
         ("port-add", json!({"bridge": "br0", "port": "nodev", "options": {"options:psk": new}})),
+        // Ignored: what was meant is not known for sure, so none of it is kept.
+        ("port-set", json!({"port": "e1", "vlan": 5, "external-ids": {"note": new}, "label": new})),
     ] {
         silent(&switch, command, &arguments, &secrets);
     }

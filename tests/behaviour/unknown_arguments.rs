@@ -15,7 +15,7 @@ fn a_key_that_is_unknown_is_ignored_and_told_with_the_argument_that_was_meant() 
     let switch = switch_with_bridge();
     let call = json!({"bridge": "br0", "port": "e1", "tag": 100, "report": true});
     let answer = switch.plugin("port-add", call);
-    let note = "argument \"tag\": is no argument of port-add; did you mean \"vlan\"? (ignored)";
+    let note = "argument \"tag\": port-add does not take it; did you mean \"vlan\"? (ignored)";
     assert!(answer.stderr.contains(note), "{}", answer.stderr);
     assert_eq!(answer.ok()["notes"][0], note);
     assert!(switch.state()["bridges"]["br0"]["ports"]["e1"]["tag"].is_null());
@@ -29,7 +29,7 @@ fn a_key_that_is_unknown_is_ignored_and_told_with_the_argument_that_was_meant() 
         ("bridge-add", json!({"bridge": "br1", "fail-mode": "secure"}), "\"options\": {\"fail_mode\""),
         ("vlan-ensure", json!({"master": "br0", "vlan": 5, "bridge": "x"}), "\"master\""),
         ("vxlan-ensure", json!({"master": "br0", "vxlan": 5, "vni": 6}), "\"vxlan\""),
-        ("bridge-list", json!({"dry-run": true}), "\"dry_run\""),
+        ("bridge-list", json!({"dry-run": false}), "\"dry_run\""),
         ("bridge-list", json!({"nonsense": 1}), "it takes none of its own"),
         ("vtep-del", json!({"vnid": 5, "nonsense": 1, "dry_run": true}), "expected one of vnid"),
     ] {
@@ -37,6 +37,11 @@ fn a_key_that_is_unknown_is_ignored_and_told_with_the_argument_that_was_meant() 
         assert!(answer.stderr.contains(meant), "{command} {arguments}: {}", answer.stderr);
         answer.ok();
     }
+    // One that was given twice: the last one counts, as it did for the original.
+    let answer = switch.call().args(&["port-set", r#"{"port": "e1", "VLAN": 8, "vlan": 9}"#]).run();
+    assert!(answer.stderr.contains("argument \"vlan\": is given more than once"), "{}", answer.stderr);
+    answer.ok();
+    assert_eq!(switch.state()["bridges"]["br0"]["ports"]["e1"]["tag"], 9);
     // Also when it fails: it may be why.
     let answer = switch.plugin("port-add", json!({"brigde": "br0", "port": "e3"}));
     assert!(answer.stderr.contains("did you mean \"bridge\"?"), "{}", answer.stderr);
@@ -54,19 +59,40 @@ fn strict_refuses_what_is_unknown_whatever_the_command() {
     let switch = switch_with_bridge();
     for entry in ovs_plugin::commands::REGISTRY {
         let message = switch.refused(entry.name, json!({"strict": true, "nonsense": 1}));
-        let expected = format!("argument \"nonsense\": is no argument of {}; ", entry.name);
+        let expected = format!("argument \"nonsense\": {} does not take it; ", entry.name);
         assert!(message.starts_with(&expected), "{message}");
     }
     let call = json!({"bridge": "br0", "port": "e1", "tag": 5, "trunk": [7], "strict": true});
     let message = switch.refused("port-add", call);
-    let words = ["argument \"tag\": is no argument of port-add; did you mean \"vlan\"?", "\"trunk\"", "\"trunks\""];
+    let words = ["argument \"tag\": port-add does not take it; did you mean \"vlan\"?", "\"trunk\"", "\"trunks\""];
     assert!(words.iter().all(|word| message.contains(word)), "{message}");
     switch.ok("port-add", json!({"bridge": "br0", "port": "e1", "vlan": 5, "strict": true}));
     assert!(switch.refused("port-del", json!({"port": "e1", "strict": "yes"})).contains("\"strict\""));
+    let twice = ["port-set", r#"{"port": "e1", "VLAN": 8, "vlan": 9, "strict": true}"#];
+    let message = switch.unchanged_by(|| switch.call().args(&twice).run().failed());
+    assert!(message.contains("\"vlan\": is given more than once"), "{message}");
     // As a flag, which is a person's way to call it.
     let flags = ["port-del", "--strict", r#"{"port": "e1", "nonsense": 1}"#];
     let answer = switch.unchanged_by(|| switch.call().args(&flags).run());
-    assert!(answer.exit == Some(1) && answer.stderr.contains("argument \"nonsense\": is no argument"), "{answer:?}");
+    assert!(
+        answer.exit == Some(1) && answer.stderr.contains("argument \"nonsense\": port-del does not take it"),
+        "{answer:?}"
+    );
+}
+
+#[test]
+fn who_asks_for_a_dry_run_in_other_words_gets_no_change() {
+    let switch = switch_with_bridge();
+    for json in [
+        r#"{"bridge": "br0", "port": "e1", "dry-run": true}"#,
+        r#"{"bridge": "br0", "port": "e1", "check_mode": true}"#,
+        r#"{"bridge": "br0", "port": "e1", "DryRun": 1}"#,
+        r#"{"bridge": "br0", "port": "e1", "dry_run": true, "DRY_RUN": false}"#,
+        r#"{"bridge": "br0", "port": "e1", "verifi": "strict"}"#,
+    ] {
+        let message = switch.unchanged_by(|| switch.call().args(&["port-add", json]).run().failed());
+        assert!(message.contains("dry_run") || message.contains("verify"), "{json}: {message}");
+    }
 }
 
 #[test]

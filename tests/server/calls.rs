@@ -91,7 +91,7 @@ fn an_argument_that_is_unknown_is_refused_unless_strict_is_false() {
         call["strict"] = strict;
         let error = server.failed("vlan-ensure", call);
         assert_eq!((&error["code"], &error["data"]["field"]), (&json!(-32602), &json!("bridge")), "{error:#}");
-        let words = "is no argument of vlan-ensure; did you mean \"master\"?";
+        let words = "vlan-ensure does not take it; did you mean \"master\"?";
         assert!(error["message"].as_str().unwrap().contains(words), "{error:#}");
     }
     assert_eq!(server.switch.dump(), before);
