@@ -19,6 +19,7 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgMatches, Command};
 use output::{Format, Output};
 
@@ -65,7 +66,7 @@ const STEPS: &[&str] = &[SCHEMA, MANIFEST, INIT, WAIT_READY, VSWITCHD, START, SE
 /// Answers a person, or the one who starts the container.
 pub fn run() -> ExitCode {
     // Help and version are printed by clap, which then ends the process.
-    let matches = command().get_matches();
+    let matches = command().try_get_matches().unwrap_or_else(|error| with_hint(error).exit());
     let text = |arguments: &ArgMatches, name: &str| arguments.get_one::<String>(name).cloned();
     let done = match matches.subcommand() {
         Some((SCHEMA, arguments)) => schemas(text(arguments, "COMMAND").as_deref()),
@@ -105,6 +106,23 @@ pub fn run() -> ExitCode {
     })
 }
 
+/// Says which flag was probably meant by one that a command does not take: clap knows only those that look alike.
+fn with_hint(mut error: clap::Error) -> clap::Error {
+    let name = std::env::args_os().skip(1).find_map(|word| commands::find(word.to_str()?));
+    if error.kind() == ErrorKind::UnknownArgument
+        && let (Some(entry), Some(ContextValue::String(flag))) = (name, error.get(ContextKind::InvalidArg))
+        && let Some(meant) = commands::flag_meant(entry, flag)
+    {
+        error.insert(ContextKind::SuggestedArg, ContextValue::String(meant));
+    }
+    error
+}
+
+/// An error about what was typed, with the exit status 2.
+fn refused(problem: &str) -> ! {
+    clap::Error::raw(ErrorKind::ArgumentConflict, format!("{problem}\n")).exit()
+}
+
 /// Runs a command for a person. Errors go to stderr, so that stdout holds an answer or nothing.
 fn command_of_the_registry(name: &str, arguments: &ArgMatches) -> Result<ExitCode, Problem> {
     let word = |name: &str| arguments.get_one::<String>(name).map(String::as_str);
@@ -113,7 +131,7 @@ fn command_of_the_registry(name: &str, arguments: &ArgMatches) -> Result<ExitCod
     let format = arguments.try_get_one::<String>("FORMAT").ok().flatten().map(|word| Format::of(word));
     let json = flags::arguments(entry, arguments, word("JSON").unwrap_or("{}")).unwrap_or_else(|error| error.exit());
     let output = match (word("OUTPUT"), format) {
-        (Some(_), Some(_)) => return Err(Problem("--format and --output exclude each other; give one of them".into())),
+        (Some(_), Some(_)) => refused("--format and --output exclude each other; give one of them"),
         (None, _) => Output::Text,
         (Some(word), None) => Output::of(word),
     };
@@ -163,7 +181,7 @@ fn in_runtime<T>(work: impl AsyncFnOnce(Settings) -> Result<T, Problem>) -> Resu
 fn schemas(name: Option<&str>) -> Result<ExitCode, Problem> {
     let schema = match name {
         Some(name) => {
-            let entry = commands::find(name).ok_or_else(|| Problem(format!("unknown command: {name}")))?;
+            let entry = commands::find(name).unwrap_or_else(|| refused(&format!("unknown command: {name}")));
             published::schema(entry)
         }
         None => {
@@ -282,7 +300,7 @@ pub fn command() -> Command {
         .after_help(format!(
             "Called with one JSON object, as the host agent does, a command frames its answer in a pipe: 20:::JSON. \
              On a terminal, without JSON and with flags, the answer is plain and errors go to stderr. The exit status \
-             is 0, or 1 for an error.\n\n\
+             is 0, 1 for an error, or 2 for what can't be typed so.\n\n\
              Examples:\n  \
              ovs-plugin show\n  \
              ovs-plugin doctor\n  \

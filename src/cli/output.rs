@@ -100,7 +100,7 @@ pub(super) fn formatted(format: Format, answer: &Value) -> Result<String, Proble
         return Ok(json(answer));
     }
     if Report::of(answer).is_some() {
-        return Err(Problem("--format draws the switch, not a report; leave out --report and --dry-run".into()));
+        super::refused("--format draws the switch, not a report; leave out --report and --dry-run");
     }
     let picture = Picture::deserialize(answer)
         .map_err(|error| Problem(format!("the answer is no picture of the switch: {error}; use --format json")))?;

@@ -180,6 +180,11 @@ pub fn read(json: &str) -> Result<Map<String, Value>, Error> {
     arguments::parse(json).map(|written| written.arguments)
 }
 
+/// The flag that was probably meant by another one, as a person types it.
+pub fn flag_meant(entry: &Entry, flag: &str) -> Option<String> {
+    unknown::meant(entry.name, flag.trim_start_matches('-'), &(entry.known)()).map(|meant| meant.as_flag())
+}
+
 /// The longest text that a transaction leaves in the database's log.
 const COMMENT_MAX: usize = 1024;
 

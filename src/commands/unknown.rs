@@ -136,7 +136,7 @@ pub struct Ignored {
 }
 
 /// The arguments that are none of a command that takes these.
-pub fn of(command: &str, arguments: &Arguments, known: &[&str]) -> Vec<Ignored> {
+pub fn of(command: &str, arguments: &Arguments, known: &[&'static str]) -> Vec<Ignored> {
     let unknown = arguments.iter().filter(|(key, _)| !known.contains(&key.as_str()));
     unknown.map(|(key, value)| Ignored::new(command, key, value, known)).collect()
 }
@@ -151,15 +151,15 @@ pub fn repeated(name: &str) -> Ignored {
 }
 
 impl Ignored {
-    fn new(command: &str, key: &str, value: &Value, known: &[&str]) -> Self {
+    fn new(command: &str, key: &str, value: &Value, known: &[&'static str]) -> Self {
         let meant = meant(command, key, known);
         let hint = match &meant {
-            Some(meant) => format!("did you mean {meant}?"),
+            Some(meant) => format!("did you mean {}?", meant.in_json()),
             None if known.is_empty() => "it takes none of its own".to_owned(),
             None => format!("expected one of {}", known.join(", ")),
         };
         let is_off = *value == Value::Bool(false);
-        let is_care = |meant: &String| CARE.iter().any(|care| meant.trim_matches('"') == *care);
+        let is_care = |meant: &Meant| matches!(meant, Meant::Argument(name) if CARE.contains(name));
         Ignored {
             key: key.to_owned(),
             problem: format!("{command} does not take it; {hint}"),
@@ -185,12 +185,38 @@ pub fn refuse(ignored: &[Ignored], all: bool) -> Result<(), Error> {
     Err(Error::argument(&first.key, problem))
 }
 
-/// What was probably meant by a key, as it is written.
-fn meant(command: &str, key: &str, known: &[&str]) -> Option<String> {
+/// What was probably meant by a word.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Meant {
+    /// An argument.
+    Argument(&'static str),
+    /// A column, by the name that it has in the argument `options`.
+    Option(String),
+}
+
+impl Meant {
+    fn in_json(&self) -> String {
+        match self {
+            Meant::Argument(name) => format!("{name:?}"),
+            Meant::Option(column) => format!("\"options\": {{{column:?}: …}}"),
+        }
+    }
+
+    /// As a person types it.
+    pub fn as_flag(&self) -> String {
+        match self {
+            Meant::Argument(name) => format!("--{}", name.replace('_', "-")),
+            Meant::Option(column) => format!("--options {column}=…"),
+        }
+    }
+}
+
+/// What was probably meant by a key that a command with these arguments does not know.
+pub fn meant(command: &str, key: &str, known: &[&'static str]) -> Option<Meant> {
     let key = key.to_ascii_lowercase().replace('-', "_");
     let common = COMMON.iter().map(|(name, ..)| *name);
     let arguments = || known.iter().copied().chain(common.clone());
-    let argument = |name: &str| arguments().find(|known| *known == name).map(|argument| format!("{argument:?}"));
+    let argument = |name: &str| arguments().find(|known| *known == name).map(Meant::Argument);
     let column = |name: &str| known.contains(&"options").then(|| option(command, name)).flatten();
     let synonyms = SYNONYMS.iter().filter(|(words, _)| words.contains(&key.as_str())).flat_map(|(_, names)| *names);
     let mut synonyms = synonyms.map(|name| argument(name).or_else(|| column(name)));
@@ -200,11 +226,11 @@ fn meant(command: &str, key: &str, known: &[&str]) -> Option<String> {
     let limit = (key.chars().count() / 3).clamp(1, 3);
     let near = arguments().map(|name| (strsim::osa_distance(&key, name), name));
     let near = near.filter(|(distance, _)| *distance <= limit).min_by_key(|(distance, _)| *distance);
-    near.map(|(_, name)| format!("{name:?}"))
+    near.map(|(_, name)| Meant::Argument(name))
 }
 
 /// How the `options` of a command name a column, if they take it.
-fn option(command: &str, column: &str) -> Option<String> {
+fn option(command: &str, column: &str) -> Option<Meant> {
     let has = |table| tables::configuration(table).contains(&column) || YOUNG_COLUMNS.contains(&(table, column));
     let rows: &[(&str, &str)] = match command {
         "bridge-add" => &[(BRIDGE, "")],
@@ -214,7 +240,7 @@ fn option(command: &str, column: &str) -> Option<String> {
     };
     // Names are what rows are found by; they are set by the command alone.
     let (_, prefix) = rows.iter().find(|(table, _)| column != "name" && has(table))?;
-    Some(format!("\"options\": {{\"{prefix}{column}\": …}}"))
+    Some(Meant::Option(format!("{prefix}{column}")))
 }
 
 #[cfg(test)]
@@ -260,7 +286,7 @@ mod tests {
             ("vtep-del", &["vnid"], "vxlan", "\"vnid\""),
             ("set", &["table", "record", "values", "options"], "columns", "\"values\""),
         ] {
-            assert_eq!(meant(command, key, known).as_deref(), Some(expected), "{command} {key}");
+            assert_eq!(meant(command, key, known).unwrap().in_json(), expected, "{command} {key}");
         }
         for key in ["unknown", "state", "timeout", "x", "é"] {
             assert_eq!(meant("port-add", key, PORT_ADD), None, "{key}");

@@ -111,6 +111,12 @@ fn wrong_flags_are_told_on_stderr_and_wrong_values_by_the_command() {
             &["'trunks'", "native-tagged", "'trunk'"],
         );
         usage_error(&typed(&switch, "vlan-ensur --master br0"), &["'vlan-ensure'"]);
+        // Also by what other programs call it.
+        usage_error(&typed(&switch, "port-add --bridge br0 --port e1 --tag 5"), &["'--vlan'"]);
+        usage_error(&typed(&switch, "port-add --bridge br0 --port e1 --type vxlan"), &["'--options type=…'"]);
+        usage_error(&typed(&switch, "bond-add --slaves e1"), &["'--links'"]);
+        usage_error(&plain(&switch, "show --format dot --report"), &["--report"]);
+        usage_error(&plain(&switch, "schema vlan-ensur"), &["vlan-ensur"]);
         for (line, expected) in [
             ("vlan-ensure --vlan 5", "argument \"master\": is missing"),
             (

@@ -136,7 +136,7 @@ fn the_picture_comes_in_every_format() {
     assert!(mermaid.contains("odd#34;#60;name#62;"), "{mermaid}");
 
     let both = in_pipe(&switch, &["show", "--format", "dot", "--output", "json"]);
-    assert!(both.exit == Some(1) && both.stderr.contains("exclude each other"), "{both:?}");
+    assert!(both.exit == Some(2) && both.stderr.contains("exclude each other"), "{both:?}");
     let wrong = in_pipe(&switch, &["show", "--format", "svg"]);
     assert!(wrong.exit == Some(2) && wrong.stderr.contains("mermaid"), "{wrong:?}");
 }
