@@ -131,6 +131,16 @@ impl Unit<'_> {
             if table.columns.get(assignment.column).is_some_and(|column| !column.mutable) {
                 return Err(refuse(TextError::read_only(table_name, assignment.column)));
             }
+            let is_report = table.columns.get(assignment.column).is_some_and(|column| column.ephemeral)
+                || tables::is_report(table_name, assignment.column);
+            if is_report {
+                let problem = format!(
+                    "{table_name}.{} is what Open vSwitch reports, and it writes over what others set; expected a column \
+                     that configures something",
+                    assignment.column
+                );
+                return Err(Error::argument(argument, problem));
+            }
             let column = assignment.column.to_owned();
             self.asked_by(row, column.clone(), argument);
             match assignment.key {

@@ -9,7 +9,11 @@
 //! These are functions over plain values. What they are asked for, and what comes of it, is in `conflicts.rs` for
 //! commands and in `doctor/settings.rs`.
 
+mod values;
+
 use std::collections::{BTreeMap, BTreeSet};
+
+pub use values::{COLUMNS_OF_MAPS, of_value};
 
 /// The settings of a port that rules are about.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -152,38 +156,6 @@ pub fn of_interface(kind: &str, options: &BTreeMap<String, String>) -> Vec<Confl
         expected: "the identifier of the network as a number, or flow",
     };
     unusable.map(conflict).collect()
-}
-
-/// What is wrong with a value in a map, if Open vSwitch can't read it. It takes its default then, or a part of the value, at
-/// most with a line in its log (smap.c, `smap_get_int` and its like; bridge.c, qos in netdev-linux.c, netdev-vport.c).
-pub fn of_value(table: &str, column: &str, key: &str, value: &str) -> Option<String> {
-    let is_whole = |text: &str| !text.is_empty() && text.bytes().all(|digit| digit.is_ascii_digit());
-    let is_hex = |text: &str| text.bytes().all(|digit| digit.is_ascii_hexdigit());
-    let is_one_of = |words: &[&str]| words.iter().any(|word| word.eq_ignore_ascii_case(value));
-    let (is_readable, expected) = match (table, column, key) {
-        ("Port", "other_config", "lacp-fallback-ab") => (is_one_of(&["true", "false"]), "true or false"),
-        ("Port", "other_config", "bond-detect-mode") => (matches!(value, "carrier" | "miimon"), "carrier or miimon"),
-        ("Port", "other_config", "lacp-time") => (is_one_of(&["fast", "slow"]), "fast or slow"),
-        ("Port", "other_config", "qinq-ethtype") => (matches!(value, "802.1ad" | "802.1q"), "802.1ad or 802.1q"),
-        ("Port", "other_config", "bond-rebalance-interval" | "bond-miimon-interval" | "lacp-system-priority")
-        | ("Bridge", "other_config", "mac-table-size" | "mac-aging-time" | "mcast-snooping-table-size")
-        | ("Queue", "other_config", "min-rate" | "max-rate" | "burst" | "priority" | "dscp")
-        | ("QoS", "other_config", "max-rate" | "cir" | "cbs" | "eir" | "ebs") => (is_whole(value), "a whole number"),
-        ("Bridge", "other_config", "datapath-id") => {
-            let short = value.strip_prefix("0x").is_some_and(|rest| (1..=16).contains(&rest.len()) && is_hex(rest));
-            (short || (value.len() == 16 && is_hex(value)), "16 hexadecimal digits")
-        }
-        ("Interface", "options", "dst_port") => {
-            let is_port = is_whole(value) && value.parse::<u16>().is_ok();
-            (is_port, "a port number from 0 to 65535")
-        }
-        ("Interface", "options", "tos" | "ttl") => {
-            let is_byte = number(value).is_some_and(|number| number <= 255);
-            (is_byte || value == "inherit", "a number from 0 to 255, or inherit")
-        }
-        _ => return None,
-    };
-    (!is_readable).then(|| format!("{column}:{key} {value:?} can't be read by Open vSwitch; expected {expected}"))
 }
 
 /// A number as strtoull(3) reads it with base 0, if it reads all of it.
@@ -453,31 +425,6 @@ mod tests {
     fn a_port_that_is_meant_to_be_dead_is_in_order() {
         judged(&port("trunk", Some(4095), &[4095]), &[]);
         judged(&port("trunk", Some(4095), &[7]), &[("tag", Effect::Ignored)]);
-    }
-
-    #[test]
-    fn values_that_open_vswitch_cannot_read_are_told() {
-        for (table, column, key, good, bad) in [
-            ("Port", "other_config", "lacp-fallback-ab", &["true", "FALSE"][..], &["yes", "1", ""][..]),
-            ("Port", "other_config", "bond-detect-mode", &["carrier", "miimon"], &["mii", "Carrier"]),
-            ("Port", "other_config", "lacp-time", &["fast", "slow"], &["rapid"]),
-            ("Port", "other_config", "bond-rebalance-interval", &["0", "10000"], &["5s", "1.5", "-1"]),
-            ("Queue", "other_config", "max-rate", &["250000000"], &["2.5e8", "10M", "1000.5"]),
-            ("QoS", "other_config", "max-rate", &["1000"], &["1 000"]),
-            ("Bridge", "other_config", "datapath-id", &["0000000000000001", "0x1"], &["1", "zz", "0x"]),
-            ("Interface", "options", "dst_port", &["4789", "0"], &["abc", "65536"]),
-            ("Interface", "options", "ttl", &["64", "inherit", "0x10"], &["999", "much"]),
-            ("Interface", "options", "tos", &["inherit", "16"], &["zz"]),
-            ("Interface", "options", "whatever", &["zz"], &[]),
-        ] {
-            for value in good {
-                assert_eq!(of_value(table, column, key, value), None, "{key}={value}");
-            }
-            for value in bad {
-                let problem = of_value(table, column, key, value).expect(value);
-                assert!(problem.contains(key) && problem.contains("expected"), "{problem}");
-            }
-        }
     }
 
     #[test]

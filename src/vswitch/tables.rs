@@ -51,6 +51,19 @@ pub(super) fn takes_mark(table: &str) -> bool {
     WITH_EXTERNAL_IDS.contains(&table)
 }
 
+/// Whether a column is written by ovs-vswitchd alone, besides those that the schema calls ephemeral
+/// (ovs-vswitchd.conf.db(5)). What start-up scripts write, `ovs_version` for instance, is none of these.
+pub(super) fn is_report(table: &str, column: &str) -> bool {
+    match table {
+        OPEN_VSWITCH => {
+            matches!(column, "cur_cfg" | "datapath_types" | "iface_types" | "dpdk_initialized" | "dpdk_version")
+        }
+        BRIDGE => column == "datapath_version",
+        INTERFACE => matches!(column, "ofport" | "error" | "cfm_flap_count"),
+        _ => false,
+    }
+}
+
 /// The columns that are read of every row of a table, or `None` for all there are.
 ///
 /// Never `Bridge.ports` or `Open_vSwitch.bridges`, which grow with the switch. Only columns that common schemas have:

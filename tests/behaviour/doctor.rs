@@ -499,6 +499,31 @@ fn a_controller_that_is_away_is_found() {
 }
 
 #[test]
+fn values_that_open_vswitch_cannot_read_are_found_in_every_table() {
+    let switch = Switch::builder().veth("e1", "f1").start();
+    switch.ok("bridge-add", json!({"bridge": "br0"}));
+    switch.ok("port-add", json!({"bridge": "br0", "port": "e1"}));
+    switch.vsctl(&["set-controller", "br0", "ptcp:0:127.0.0.1"]);
+    for (row, setting, words, about) in [
+        (["Open_vSwitch", "."], "other_config:flow-limit", "Open_vSwitch: other_config:flow-limit", ["", ""]),
+        (["Bridge", "br0"], "other_config:stp-priority", "Bridge br0: ", ["br0", ""]),
+        (["Port", "e1"], "other_config:bond-miimon-interval", "Port e1: ", ["br0", "e1"]),
+        (["Interface", "e1"], "bfd:mult", "Interface e1: bfd:mult", ["br0", "e1"]),
+        (["Controller", "br0"], "other_config:dscp", "Controller ptcp:0:127.0.0.1: ", ["", ""]),
+    ] {
+        switch.vsctl(&["set", row[0], row[1], &format!("{setting}=many")]);
+        let finding = only(&switch, "settings-unreadable");
+        let message = finding["message"].as_str().unwrap();
+        assert!(message.starts_with(words) && message.contains("\"many\" can't be read"), "{finding}");
+        let is_about = |key: &str| finding.get(key).and_then(Value::as_str).unwrap_or_default();
+        assert_eq!([is_about("bridge"), is_about("port")], about, "{finding}");
+        let (column, key) = setting.split_once(':').unwrap();
+        switch.vsctl(&["remove", row[0], row[1], column, key]);
+        healthy(&switch);
+    }
+}
+
+#[test]
 fn settings_that_exclude_each_other_are_found_with_what_would_work() {
     let switch = Switch::builder().veth("e1", "f1").veth("e2", "f2").start();
     switch.ok("bridge-add", json!({"bridge": "br0"}));

@@ -51,6 +51,25 @@ fn a_row_is_found_by_each_of_its_names() {
 }
 
 #[test]
+fn what_open_vswitch_reports_is_refused_and_what_scripts_write_is_not() {
+    let switch = switch_with_rows();
+    for (table, record, column, value) in [
+        ("Interface", "e1", "link_state", "down"),
+        ("Interface", "e1", "ofport", "7"),
+        ("Interface", "e1", "error", "none"),
+        ("Interface", "e1", "statistics:rx_bytes", "0"),
+        ("Controller", "br0", "is_connected", "true"),
+        ("Bridge", "br0", "datapath_id", "1"),
+        ("Open_vSwitch", ".", "cur_cfg", "99999"),
+    ] {
+        let message = switch.refused("set", json!({"table": table, "record": record, "values": {column: value}}));
+        let column = column.split(':').next().unwrap();
+        assert!(message.contains(&format!("{table}.{column} is what Open vSwitch reports")), "{message}");
+    }
+    set(&switch, "Open_vSwitch", ".", json!({"system_type": "debian", "ovs_version": "3.1.0"}));
+}
+
+#[test]
 fn a_whole_column_is_replaced_and_a_key_is_merged() {
     let switch = switch_with_rows();
     set(&switch, "Bridge", "br0", json!({"other_config": "{a=1,b=2}"}));

@@ -1,4 +1,5 @@
-//! Rows that are in no picture of the switch and that only checks look at: mirrors, and quality of service.
+//! Rows that are in no picture of the switch and that only checks look at: mirrors, quality of service, and the maps of
+//! settings of all.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,10 +7,12 @@ use serde::Deserialize;
 
 use crate::error::Error;
 use crate::ovsdb::json;
+use crate::ovsdb::operation::Row;
 use crate::ovsdb::transaction::OperationResult;
-use crate::ovsdb::value::{Map, Optional, Set, Uuid};
+use crate::ovsdb::value::{Atom, Map, Optional, Set, Uuid, Value};
 use crate::vswitch::picture::Tables;
-use crate::vswitch::tables::{MIRROR, QOS, QUEUE};
+use crate::vswitch::rules::{self, COLUMNS_OF_MAPS};
+use crate::vswitch::tables::{MIRROR, OPEN_VSWITCH, QOS, QUEUE};
 use crate::vswitch::unit::{Unit, unreadable};
 
 /// The columns that are read of each table; every schema since Open vSwitch 2.5 has them.
@@ -28,6 +31,44 @@ pub struct Further {
     pub(super) unused_qos: BTreeSet<String>,
     /// The rows of Queue that no row of QoS refers to.
     pub(super) unused_queues: BTreeSet<String>,
+    /// Values that Open vSwitch can't read.
+    pub(super) unreadable: Vec<Unreadable>,
+}
+
+/// A value in a map that Open vSwitch can't read.
+#[derive(Clone, Debug)]
+pub(super) struct Unreadable {
+    pub(super) table: &'static str,
+    /// What the row is called: its name, its target or its identity; nothing for the one row of the root table.
+    pub(super) name: String,
+    pub(super) problem: String,
+}
+
+impl Unreadable {
+    /// Those in rows of a table.
+    fn of(table: &'static str, columns: &[&str], rows: &[Row]) -> Vec<Unreadable> {
+        let mut found = Vec::new();
+        for row in rows {
+            let identity = columns.first().and_then(|column| row.get(*column));
+            let name = match identity {
+                Some(Value::Atom(Atom::String(name))) => name.to_string(),
+                Some(Value::Atom(Atom::Uuid(uuid))) if table != OPEN_VSWITCH => uuid.to_text(),
+                // Of the root table there is one row.
+                _ => String::new(),
+            };
+            for column in &columns[1..] {
+                let pairs = row.get(*column).and_then(Value::as_map).into_iter().flatten();
+                for (key, value) in pairs {
+                    let (Atom::String(key), Atom::String(text)) = (key, value) else { continue };
+                    if let Some(problem) = rules::of_value(table, column, key, text) {
+                        found.push(Unreadable { table, name: name.clone(), problem });
+                    }
+                }
+            }
+        }
+        found.sort_by(|one, other| (one.table, &one.name).cmp(&(other.table, &other.name)));
+        found
+    }
 }
 
 /// A mirror. A column that the schema lacks is none, and what it might have said is not held against the mirror.
@@ -96,6 +137,7 @@ impl Further {
             mirrors: tables.bridges.values().map(|row| (row.name.clone(), of_bridge(&row.mirrors))).collect(),
             unused_qos: unused(qos, &used),
             unused_queues: unused(queues.iter().map(|row| row._uuid).collect(), &used_queues),
+            unreadable: Vec::new(),
         })
     }
 }
@@ -103,8 +145,13 @@ impl Further {
 impl Unit<'_> {
     /// Reads the whole switch, and the rows that no picture has, in one request.
     pub(super) async fn tables_and_further(&mut self) -> Result<(Tables, Further), Error> {
-        let (tables, results) = self.tables_and(COLUMNS).await?;
-        let further = Further::of(&tables, &results);
-        Ok((tables, further.map_err(unreadable)?))
+        let wanted: Vec<_> = COLUMNS.iter().chain(COLUMNS_OF_MAPS).copied().collect();
+        let (tables, mut results) = self.tables_and(&wanted).await?;
+        let maps = results.split_off(COLUMNS.len().min(results.len()));
+        let mut further = Further::of(&tables, &results).map_err(unreadable)?;
+        for ((table, columns), result) in COLUMNS_OF_MAPS.iter().zip(maps) {
+            further.unreadable.extend(Unreadable::of(table, columns, &result.into_rows().map_err(unreadable)?));
+        }
+        Ok((tables, further))
     }
 }

@@ -24,6 +24,7 @@ mod patches;
 mod qos;
 mod schema;
 mod settings;
+mod values;
 mod vlans;
 mod vswitchd;
 mod vxlans;
@@ -169,6 +170,7 @@ const CHECKS: &[Check] = &[
     addresses::check,
     controllers::check,
     settings::check,
+    values::check,
     mirrors::check,
     qos::check,
 ];
@@ -217,6 +219,7 @@ pub static CODES: &[&Code] = &[
     &controllers::AWAY,
     &settings::LOST,
     &settings::IGNORED,
+    &values::UNREADABLE,
     &controllers::MANAGER_AWAY,
     &mirrors::NO_OUTPUT,
     &mirrors::NO_SOURCE,
