@@ -263,15 +263,21 @@ impl Unit<'_> {
             let conditions = vec![Condition::is_row(*uuid), Condition::includes(column.clone(), value.clone())];
             wait(&key.table, conditions, identity(uuid));
         }
-        if self.touched.iter().any(|key| key.table == OPEN_VSWITCH && matches!(key.id, UuidRef::New(_))) {
+        let mut none = |table: Name, conditions: Vec<Condition>| {
             transaction.push(Operation::Wait {
                 timeout: Some(0),
-                table: OPEN_VSWITCH.into(),
-                r#where: Vec::new(),
+                table,
+                r#where: conditions,
                 columns: vec!["_uuid".into()],
                 until: Until::Equal,
                 rows: Vec::new(),
             });
+        };
+        for (table, column, value) in &self.absent {
+            none(table.clone(), vec![Condition::includes(column.clone(), value.clone())]);
+        }
+        if self.touched.iter().any(|key| key.table == OPEN_VSWITCH && matches!(key.id, UuidRef::New(_))) {
+            none(OPEN_VSWITCH.into(), Vec::new());
         }
     }
 

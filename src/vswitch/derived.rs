@@ -2,10 +2,11 @@
 
 use super::bridge::{Bridge, same_datapath};
 use super::port::Port;
-use super::tables::{INTERFACE, MARK, PORT};
-use super::unit::{RowKey, Unit};
+use super::tables::{BRIDGE, INTERFACE, MARK, PORT};
+use super::unit::{Query, RowKey, Unit};
 use super::vtep;
 use crate::error::Error;
+use crate::ovsdb::value::Value;
 
 /// What a derived bridge is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,12 +99,18 @@ pub async fn find_bridge(
     let bridge = match port {
         Some(port) => Some(Bridge { name: unit.name(&port.bridge), row: port.bridge.clone(), fake: None }),
         // Whatever else the name may stand for is not this network's to delete.
-        None => unit.bridge(asked.unwrap_or(&own)).await?.filter(|bridge| {
-            bridge.fake.is_none() && {
-                let mark = unit.value(&bridge.row, "external_ids").get_str(MARK).map(str::to_owned);
-                mark.as_deref() == Some(&network.mark()) || (bridge.name == own && mark.is_none())
+        None => {
+            let named = unit.bridge(asked.unwrap_or(&own)).await?.filter(|bridge| {
+                bridge.fake.is_none() && {
+                    let mark = unit.value(&bridge.row, "external_ids").get_str(MARK).map(str::to_owned);
+                    mark.as_deref() == Some(&network.mark()) || (bridge.name == own && mark.is_none())
+                }
+            });
+            match (named, asked) {
+                (None, None) => marked(unit, network).await?,
+                (named, _) => named,
             }
-        }),
+        }
     };
     match (&bridge, asked) {
         (Some(bridge), Some(asked)) if bridge.name != asked => {
@@ -167,11 +174,48 @@ pub async fn ensure(
             adopt(unit, name, bridge.row, master).await
         }
         None => {
+            if asked.is_none()
+                && let Some(bridge) = marked_if_careful(unit, network).await?
+            {
+                check_vacant(unit, network, &bridge).await?;
+                return adopt(unit, &bridge.name, bridge.row, master).await;
+            }
             let datapath_type = unit.value(&master.row, "datapath_type");
             let row = unit.add_bridge(name, datapath_type.as_str().unwrap_or_default()).await?;
             Ok(Bridge { name: name.to_owned(), row, fake: None })
         }
     }
+}
+
+/// The bridge that was made for a network under another name than the default one, and has lost the network's port. There
+/// is only one network of a number on a switch, since the names of its ports are fixed.
+async fn marked(unit: &mut Unit<'_>, network: Network) -> Result<Option<Bridge>, Error> {
+    let rows = unit.find(Query::includes(BRIDGE, "external_ids", mark_of(network))).await?;
+    match rows.as_slice() {
+        [] => Ok(None),
+        [row] => Ok(Some(Bridge { name: unit.name(row), row: row.clone(), fake: None })),
+        several => {
+            let mut names: Vec<String> = several.iter().map(|row| unit.name(row)).collect();
+            names.sort();
+            Err(Error::Conflict(format!(
+                "the bridges {} are all marked as that of {network}; expected its name, as \"name\"",
+                names.join(", ")
+            )))
+        }
+    }
+}
+
+/// The same without a look, where that can wait: on the first attempt the transaction is refused if there is one.
+async fn marked_if_careful(unit: &mut Unit<'_>, network: Network) -> Result<Option<Bridge>, Error> {
+    if unit.careful {
+        return marked(unit, network).await;
+    }
+    unit.absent.insert((BRIDGE.into(), "external_ids".into(), mark_of(network)));
+    Ok(None)
+}
+
+fn mark_of(network: Network) -> Value {
+    Value::string_map([(MARK, network.mark())])
 }
 
 /// Takes an existing bridge as the derived one. Patch ports and tunnels only join bridges of one datapath.

@@ -146,6 +146,8 @@ pub struct Unit<'s> {
     asked: Vec<(Transaction, Vec<usize>)>,
     /// Sets that were found to include a value, as (row, column, value).
     pub(super) relations: BTreeSet<(RowKey, Name, Value)>,
+    /// Values that no row's set or map must include when the unit is committed, as (table, column, value).
+    pub(super) absent: BTreeSet<(Name, Name, Value)>,
     /// Rows in the order in which they were first changed.
     pub(super) touched: Vec<RowKey>,
     /// What `external_ids:ovs-plugin` says of inserted rows.
@@ -334,7 +336,10 @@ impl Row {
                 value.atoms().all(|atom| insert.contains(atom) || (server_says && !delete.contains(atom)))
             }
             Some(change) => match change.applied_to(self.stored.get(column)) {
-                Some(now) if includes => value.atoms().all(|atom| now.atoms().any(|element| element == atom)),
+                Some(now) if includes => match (value.as_map(), now.as_map()) {
+                    (Some(pairs), now) => now.is_some_and(|now| pairs.iter().all(|(key, of)| now.get(key) == Some(of))),
+                    (None, _) => value.atoms().all(|atom| now.atoms().any(|element| element == atom)),
+                },
                 Some(now) => now == *value,
                 None => server_says,
             },
@@ -403,6 +408,7 @@ impl<'s> Unit<'s> {
             answers: BTreeMap::new(),
             asked: Vec::new(),
             relations: BTreeSet::new(),
+            absent: BTreeSet::new(),
             touched: Vec::new(),
             mark: mark.to_owned(),
             inserted: 0,

@@ -115,6 +115,42 @@ fn a_vlan_is_repaired_whatever_is_missing_or_wrong() {
 }
 
 #[test]
+fn a_network_that_lost_its_ports_gets_its_named_bridge_back_and_no_second_one() {
+    let switch = switch_with_bridges();
+    let bridges = |switch: &Switch| switch.ok("bridge-list", json!({}));
+    switch.ok("vlan-ensure", json!({"master": "br0", "vlan": 5, "name": "backend"}));
+    switch.ok("vxlan-ensure", json!({"master": "br1", "vxlan": 7, "name": "overlay"}));
+    let before = bridges(&switch);
+    for lost in [&["vlbr5in"][..], &["vlbr5p"], &["vlbr5in", "vlbr5p"]] {
+        for port in lost {
+            switch.vsctl(&["del-port", port]);
+        }
+        let dry = switch.ok("vlan-ensure", json!({"master": "br0", "vlan": 5, "dry_run": true}));
+        assert_eq!(dry["result"], "backend", "{dry:#}");
+        assert_eq!(switch.ok("vlan-ensure", json!({"master": "br0", "vlan": 5})), "backend", "{lost:?}");
+        assert_joined(&switch, "br0", 5, "backend");
+        assert_eq!(bridges(&switch), before);
+    }
+    switch.vsctl(&["del-port", "vtep7"]);
+    assert_eq!(switch.ok("vxlan-ensure", json!({"master": "br1", "vxlan": 7})), "overlay");
+    assert_eq!(bridges(&switch), before);
+
+    // Who asks for another bridge gets it, and then it is not clear any more which one was meant.
+    for port in ["vlbr5in", "vlbr5p"] {
+        switch.vsctl(&["del-port", port]);
+    }
+    assert_eq!(switch.ok("vlan-ensure", json!({"master": "br0", "vlan": 5, "name": "other"})), "other");
+    switch.vsctl(&["del-port", "vlbr5in"]);
+    refused(&switch, "vlan-ensure", json!({"master": "br0", "vlan": 5}), &["backend, other", "\"name\""]);
+
+    for port in ["vtep7"] {
+        switch.vsctl(&["del-port", port]);
+    }
+    assert_eq!(switch.ok("vxlan-del", json!({"vxlan": 7})), "overlay");
+    assert!(!bridges(&switch).to_string().contains("overlay"));
+}
+
+#[test]
 fn a_bridge_that_exists_is_joined_unless_others_have_joined_it_elsewhere() {
     let switch = switch_with_bridges();
     switch.ok("bridge-add", json!({"bridge": "mine"}));

@@ -16,6 +16,8 @@ enum Kind {
     ExactFlag,
     /// A number without a sign.
     Whole,
+    /// A number as strtoul(3) reads it with base 0: `0x8000` as well.
+    AnyBase,
     /// A number, maybe with a sign.
     Integer,
     /// One of these words, exactly.
@@ -89,11 +91,13 @@ const KEYS: &[Keys] = &[
         "Bridge",
         "other_config",
         Kind::Whole,
+        &["mac-aging-time", "mac-table-size", "mcast-snooping-aging-time", "mcast-snooping-table-size"],
+    ),
+    (
+        "Bridge",
+        "other_config",
+        Kind::AnyBase,
         &[
-            "mac-aging-time",
-            "mac-table-size",
-            "mcast-snooping-aging-time",
-            "mcast-snooping-table-size",
             "rstp-ageing-time",
             "rstp-force-protocol-version",
             "rstp-forward-delay",
@@ -125,14 +129,12 @@ const KEYS: &[Keys] = &[
             "stp-enable",
         ],
     ),
+    ("Port", "other_config", Kind::Whole, &["bond-miimon-interval", "bond-rebalance-interval", "lacp-system-priority"]),
     (
         "Port",
         "other_config",
-        Kind::Whole,
+        Kind::AnyBase,
         &[
-            "bond-miimon-interval",
-            "bond-rebalance-interval",
-            "lacp-system-priority",
             "rstp-path-cost",
             "rstp-port-num",
             "rstp-port-priority",
@@ -210,6 +212,7 @@ impl Kind {
             Kind::Flag => (is_any_case(&["true", "false"]), "true or false".to_owned()),
             Kind::ExactFlag => (matches!(value, "true" | "false"), "true or false, in these letters".to_owned()),
             Kind::Whole => (is_whole(value), "a whole number".to_owned()),
+            Kind::AnyBase => (number(value).is_some(), "a whole number".to_owned()),
             Kind::Integer => (is_whole(value.strip_prefix('-').unwrap_or(value)), "an integer".to_owned()),
             Kind::Word(words) => (words.contains(&value), words.join(" or ")),
             Kind::AnyCase(words) => (is_any_case(words), words.join(" or ")),
@@ -275,7 +278,7 @@ mod tests {
                 &["02:00:00:00:00:01"],
                 &["03:00:00:00:00:01", "2-0", "00:00:00:00:00:00"],
             ),
-            ("Bridge", "other_config", "stp-priority", &["32768"], &["0x8000"]),
+            ("Bridge", "other_config", "stp-priority", &["32768", "0x8000"], &["high", "1.5"]),
             ("Interface", "options", "dst_port", &["4789", "0"], &["abc", "65536"]),
             ("Interface", "options", "ttl", &["64", "inherit", "0x10"], &["999", "much"]),
             ("Interface", "options", "tos", &["inherit", "16"], &["zz"]),
