@@ -8,6 +8,7 @@ use super::arguments::{self, Name, OptionalName};
 use super::device_settings::DeviceSettings;
 use super::port_settings::PortSettings;
 use crate::error::Error;
+use crate::vswitch::port::Port;
 use crate::vswitch::{Unit, tables};
 
 /// Arguments of `port-set`.
@@ -89,6 +90,7 @@ number. Of a bond, all members are opened again.";
         unit.fetch_port_with(&self.target.port.0, &of_port, &of_interface).await?;
         let port = unit.require_port(&self.target.port.0, self.target.bridge.0.as_deref()).await?;
         let is_local = unit.is_local_port(&port);
+        self.check_vlan_bridge(unit, &port).await?;
         let port = port.row;
         let interfaces = unit.references(&port, "interfaces", tables::INTERFACE).await?;
         if self.settings.vlan.is_some() {
@@ -110,5 +112,30 @@ number. Of a bond, all members are opened again.";
             }
         }
         self.device.apply_to_port(unit, &self.target.port.0, is_local, &interfaces)
+    }
+}
+
+impl PortSet {
+    /// A port is on a VLAN bridge of ovs-vsctl by its tag alone, so another tag takes it away from there.
+    async fn check_vlan_bridge(&self, unit: &mut Unit<'_>, port: &Port) -> Result<(), Error> {
+        let tag = unit.value(&port.row, "tag").as_integer();
+        if self.settings.vlan.is_none() || tag.is_none() || tag == self.settings.tag() {
+            return Ok(());
+        }
+        let bridge = unit.bridge_of(port).await?;
+        let Some(fake) = &bridge.fake else { return Ok(()) };
+        let (name, vlan) = (&port.name, fake.tag);
+        if fake.port == port.row {
+            let problem =
+                format!("port {name} is the VLAN bridge {name} of ovs-vsctl itself; expected its VLAN, {vlan}");
+            return Err(Error::argument("vlan", problem));
+        }
+        let leaves =
+            format!("takes port {name} away from the VLAN bridge {} of ovs-vsctl, which is VLAN {vlan}", bridge.name);
+        if self.target.bridge.0.as_ref() == Some(&bridge.name) {
+            return Err(Error::argument("vlan", format!("it {leaves}; expected {vlan}, or no bridge")));
+        }
+        unit.note(format!("argument \"vlan\" {leaves}"));
+        Ok(())
     }
 }

@@ -33,6 +33,7 @@ impl Unit<'_> {
     /// Refuses changes after which settings of a row do not work together, and values that Open vSwitch can't read.
     pub(super) async fn refuse_conflicts(&mut self) -> Result<(), Error> {
         self.refuse_unreadable_values()?;
+        self.note_other_vlans();
         let changed: Vec<(RowKey, BTreeSet<Name>)> =
             self.touched.iter().filter_map(|key| self.changed_settings(key)).collect();
         if changed.is_empty() {

@@ -105,6 +105,23 @@ impl Unit<'_> {
         Ok((port, interface))
     }
 
+    /// Notes a port that is added to a VLAN bridge of ovs-vsctl and has another tag than that: it is on the parent, where
+    /// ovs-vsctl and the original put it as well.
+    pub(super) fn note_other_vlans(&mut self) {
+        for (port, bridge) in std::mem::take(&mut self.on_vlan_bridges) {
+            let tag = self.peek(&port, "tag").and_then(|tag| tag.as_integer());
+            let Some(fake) = bridge.fake.filter(|fake| tag != Some(fake.tag)) else { continue };
+            let on = tag.map_or_else(|| "has no VLAN".to_owned(), |tag| format!("has VLAN {tag}"));
+            self.note(format!(
+                "port {} {on}, so it is on bridge {} and not on the VLAN bridge {} of ovs-vsctl, which is VLAN {}",
+                self.name(&port),
+                self.name(&bridge.row),
+                bridge.name,
+                fake.tag
+            ));
+        }
+    }
+
     /// Adds a port over several interfaces, that is, a bond.
     pub async fn add_port_over(
         &mut self,
@@ -125,6 +142,9 @@ impl Unit<'_> {
         let port = self.insert(PORT, [("name", name.into()), ("interfaces", references)]);
         if let Some(tag) = tag.or(bridge.fake.as_ref().map(|fake| fake.tag)) {
             self.set(&port, "tag", tag);
+        }
+        if bridge.fake.is_some() {
+            self.on_vlan_bridges.push((port.clone(), bridge.clone()));
         }
         self.add_to(&bridge.row, "ports", &port);
         Ok((port, rows))

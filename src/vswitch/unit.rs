@@ -8,6 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::bridge::Bridge;
 use super::device::DeviceSettings;
 use super::rest::Rest;
 use super::session::Session;
@@ -174,6 +175,8 @@ pub struct Unit<'s> {
     pub(super) neighbours: Vec<Uuid>,
     /// Devices to be configured once ovs-vswitchd has made them.
     pub(super) devices: Vec<DeviceSettings>,
+    /// Ports that are added to VLAN bridges of ovs-vsctl, with these.
+    pub(super) on_vlan_bridges: Vec<(RowKey, Bridge)>,
     /// Things worth saying to people, for stderr.
     pub(super) notes: Vec<String>,
 }
@@ -423,6 +426,7 @@ impl<'s> Unit<'s> {
             expected_up: Vec::new(),
             neighbours: Vec::new(),
             devices: Vec::new(),
+            on_vlan_bridges: Vec::new(),
             notes: Vec::new(),
         }
     }

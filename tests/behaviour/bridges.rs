@@ -139,3 +139,44 @@ fn a_vlan_bridge_of_ovs_vsctl_goes_with_the_ports_of_its_vlan() {
     switch.ok("bridge-del", json!({"bridge": "fake7"}));
     assert_eq!(switch.ok("port-list", json!({"bridge": "br0"})), json!(["e2"]));
 }
+
+#[test]
+fn what_would_not_be_on_a_vlan_bridge_of_ovs_vsctl_is_refused_or_told() {
+    let switch = Switch::builder().veth("e1", "a").veth("e2", "b").start();
+    switch.ok("bridge-add", json!({"bridge": "br0"}));
+    switch.vsctl(&["add-br", "seven", "br0", "7"]);
+    for (command, arguments, words) in [
+        (
+            "vlan-ensure",
+            json!({"master": "seven", "vlan": 5}),
+            "\"master\": seven is a VLAN bridge of ovs-vsctl, for VLAN 7 of br0",
+        ),
+        ("vlan-ensure", json!({"master": "seven"}), "\"master\": seven is a VLAN bridge of ovs-vsctl"),
+        ("vlan-del", json!({"master": "seven", "vlan": 5}), "\"master\": seven is a VLAN bridge of ovs-vsctl"),
+        ("port-set", json!({"port": "seven", "vlan": 0}), "port seven is the VLAN bridge seven of ovs-vsctl itself"),
+    ] {
+        let message = switch.refused(command, arguments);
+        assert!(message.contains(words), "{message}");
+    }
+    let on_parent = "so it is on bridge br0 and not on the VLAN bridge seven of ovs-vsctl, which is VLAN 7";
+    for (command, arguments) in [
+        ("port-add", json!({"bridge": "seven", "port": "e1", "vlan": 8})),
+        ("port-add", json!({"bridge": "seven", "port": "e1", "options": {"port.tag": 8}})),
+        ("bond-add", json!({"bridge": "seven", "port": "b0", "links": ["e1", "e2"], "options": {"tag": 8}})),
+    ] {
+        let mut dry = arguments.clone();
+        dry["dry_run"] = json!(true);
+        let report = switch.ok(command, dry);
+        assert!(report["notes"].to_string().contains(on_parent), "{arguments}: {report:#}");
+    }
+    let report = switch.ok("port-add", json!({"bridge": "seven", "port": "e1", "vlan": 7, "report": true}));
+    assert_eq!(report["notes"], json!([]));
+    switch.ok("port-set", json!({"port": "e1", "bridge": "seven", "vlan": 7, "trunks": []}));
+    let message = switch.refused("port-set", json!({"port": "e1", "bridge": "seven", "vlan": 0}));
+    assert!(message.contains("takes port e1 away from the VLAN bridge seven"), "{message}");
+    let report = switch.ok("port-set", json!({"port": "e1", "vlan": 0, "report": true}));
+    assert!(
+        report["notes"][0].as_str().unwrap().contains("takes port e1 away from the VLAN bridge seven"),
+        "{report:#}"
+    );
+}
