@@ -421,9 +421,20 @@ impl Unit<'_> {
             };
             // Where the answer is lost, it may have been done all the same.
             self.session.done_to_links.push(change.clone());
-            let error = match made {
-                Ok(()) => continue,
-                Err(error) => error,
+            let error = match (made, change) {
+                (Ok(()), LinkChange::AddVxlan(vxlan)) => {
+                    // To see afterwards whether somebody has deleted it, who found it without rows.
+                    match self.session.links()?.get(&vxlan.name)? {
+                        Some(link) => self.found_devices.push(link),
+                        None => {
+                            let problem = format!("the network device {} went away as soon as it was made", vxlan.name);
+                            return Err(Failure::LostRace(Error::Conflict(problem)));
+                        }
+                    }
+                    continue;
+                }
+                (Ok(()), _) => continue,
+                (Err(error), _) => error,
             };
             if !error.may_be_done() {
                 self.session.done_to_links.pop();
@@ -436,6 +447,10 @@ impl Unit<'_> {
                 if links.get(&vxlan.name).is_ok_and(|link| link.is_some()) {
                     return Err(Failure::LostRace(Error::Link(error)));
                 }
+            }
+            // A device that was found is gone by now, or the one that it is to run over.
+            if error.is_missing() {
+                return Err(Failure::LostRace(Error::Link(error)));
             }
             return Err(Failure::Final(Error::Link(error)));
         }

@@ -163,7 +163,7 @@ pub struct Unit<'s> {
     pub(super) promised: Vec<String>,
     /// What the answer rests on and the unit does not change (`rest.rs`).
     pub(super) rest: Rest,
-    /// VXLAN devices that were found, and that the rows are to refer to.
+    /// VXLAN devices that were found, or made by the unit, and that the rows are to refer to.
     pub(super) found_devices: Vec<Link>,
     /// Whether a device that is to be deleted may as well stay, if an interface refers to it by then.
     pub(super) leaves_what_is_used: bool,
