@@ -14,13 +14,16 @@ pub(super) fn write(diagnosis: &Diagnosis) -> String {
             Severity::Warning => (WARNING, "warning"),
             Severity::Note => (STRONG, "note"),
         };
+        let about = match about(finding) {
+            about if about.is_empty() => about,
+            about => format!(" {}", paint(FAINT, about)),
+        };
         // Writing to a string does not fail.
         let _ = writeln!(
             page,
-            "{} {} {}",
+            "{} {}{about}",
             paint(style, format!("{word}[{}]", finding.code)),
             paint(STRONG, printable(&finding.message)),
-            paint(FAINT, about(finding))
         );
         let _ = writeln!(page, "    {}", printable(&finding.meaning));
         let _ = writeln!(page, "  → {}\n", printable(&finding.advice));

@@ -49,7 +49,7 @@ impl Command for VlanDel {
             Query::port(&inner),
         ])
         .await?;
-        let master = derived::master_of_vlan(unit, &self.master.0).await?;
+        let master = derived::master(unit, &self.master.0).await?;
         let outer_port = unit.port_expected_on(&outer, Some(&master.row)).await?;
         derived::check_master(unit, network, outer_port.as_ref(), &master)?;
         let inner_port = unit.port(&inner).await?;

@@ -80,7 +80,7 @@ impl Command for VlanEnsure {
             Query::port(&inner),
         ])
         .await?;
-        let master = derived::master_of_vlan(unit, &self.target.master.0).await?;
+        let master = derived::master(unit, &self.target.master.0).await?;
         let named = unit.find_one(Query::bridge(name)).await?;
         let ports = [(outer.as_str(), Some(&master.row)), (inner.as_str(), named.as_ref())];
         unit.fetch_ports(&ports, named.as_ref().map(|_| name)).await?;

@@ -11,6 +11,7 @@ use super::tables::{BRIDGE, INTERFACE};
 use super::unit::{Fate, Row, Unit};
 use super::verify::{InterfaceStatus, Look};
 use crate::error::Error;
+use crate::ovsdb::operation::Row as Columns;
 use crate::ovsdb::value::{UuidRef, Value};
 
 /// ovs-vswitchd writes the status of interfaces right after the transaction that writes `cur_cfg`, but in another one
@@ -116,13 +117,28 @@ impl Unit<'_> {
 }
 
 fn of_interface(row: &Row) -> impl Iterator<Item = Asked> {
-    let asked = |column: &str, value: &Value| match column {
+    row.changed_columns().filter_map(|(column, change)| asked(column, &change.applied_to(row.stored.get(column))?))
+}
+
+/// What a column of an interface asks for.
+fn asked(column: &str, value: &Value) -> Option<Asked> {
+    match column {
         "ofport_request" => value.as_integer().map(Asked::Ofport),
         "mac" => value.as_str().map(|mac| Asked::Mac(mac.to_owned())),
         "mtu_request" => value.as_integer().map(Asked::Mtu),
         _ => None,
-    };
-    row.changed_columns().filter_map(move |(column, change)| asked(column, &change.applied_to(row.stored.get(column))?))
+    }
+}
+
+/// The columns of an interface that [`not_met`] compares.
+pub(super) const COMPARED: &[&str] =
+    &["name", "type", "ofport", "mtu", "mac_in_use", "ofport_request", "mtu_request", "mac"];
+
+/// What a stored interface asks for and does not have, or the bridge whose local port it is, by its `other_config:hwaddr`.
+pub(super) fn not_met(row: &Columns, status: &InterfaceStatus, hwaddr: Option<&str>) -> Vec<String> {
+    let of_bridge = hwaddr.map(|mac| Asked::Hwaddr(mac.to_owned()));
+    let of_row = row.iter().filter_map(|(column, value)| asked(column, value));
+    of_row.chain(of_bridge).filter_map(|asked| asked.difference(status)).map(|difference| difference.text).collect()
 }
 
 /// The MAC address that a bridge row asks for, if the unit changes it.

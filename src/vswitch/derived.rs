@@ -75,22 +75,6 @@ pub async fn master(unit: &mut Unit<'_>, name: &str) -> Result<Bridge, Error> {
     unit.bridge(name).await?.ok_or_else(|| Error::NotFound(format!("master bridge {name} does not exist")))
 }
 
-/// The master bridge of this name, for VLANs. A VLAN bridge of ovs-vsctl has none inside of its own.
-pub async fn master_of_vlan(unit: &mut Unit<'_>, name: &str) -> Result<Bridge, Error> {
-    let master = master(unit, name).await?;
-    match &master.fake {
-        None => Ok(master),
-        Some(fake) => {
-            let parent = unit.name(&master.row);
-            let problem = format!(
-                "{name} is a VLAN bridge of ovs-vsctl, for VLAN {} of {parent}; expected a bridge like {parent}",
-                fake.tag
-            );
-            Err(Error::argument("master", problem))
-        }
-    }
-}
-
 /// Refuses a VLAN whose port is on another bridge than the master.
 pub fn check_master(unit: &Unit<'_>, network: Network, outer: Option<&Port>, master: &Bridge) -> Result<(), Error> {
     match outer {

@@ -235,6 +235,17 @@ fn of_vlans(port: &PortSettings, found: &mut Vec<Conflict>) {
             _ => {}
         }
     }
+    if let (Some("native-tagged" | "native-untagged"), Some(tag @ 1..)) = (mode, port.tag)
+        && port.trunks.contains(&0)
+    {
+        add(
+            "trunks",
+            &["tag", "vlan_mode"],
+            Effect::Ignored,
+            format!("VLAN 0 among the trunks is ignored by Open vSwitch: frames without a tag are those of VLAN {tag}"),
+            "trunks without 0, or no native VLAN",
+        );
+    }
     if mode != Some(TUNNEL) {
         let mode = mode.map_or_else(|| "without a vlan_mode".to_owned(), |mode| format!("with vlan_mode {mode}"));
         if !port.cvlans.is_empty() {
@@ -419,6 +430,15 @@ mod tests {
             judged(&port(mode, None, &[10]), trunked);
             judged(&port(mode, Some(7), &[10]), both);
         }
+    }
+
+    #[test]
+    fn without_a_tag_frames_have_one_vlan_only() {
+        for mode in ["native-tagged", "native-untagged"] {
+            judged(&port(mode, Some(7), &[0, 10]), &[("trunks", Effect::Ignored)]);
+            judged(&port(mode, Some(0), &[0, 10]), &[]);
+        }
+        judged(&port("trunk", None, &[0, 10]), &[]);
     }
 
     #[test]

@@ -145,21 +145,11 @@ fn what_would_not_be_on_a_vlan_bridge_of_ovs_vsctl_is_refused_or_told() {
     let switch = Switch::builder().veth("e1", "a").veth("e2", "b").start();
     switch.ok("bridge-add", json!({"bridge": "br0"}));
     switch.vsctl(&["add-br", "seven", "br0", "7"]);
-    for (command, arguments, words) in [
-        (
-            "vlan-ensure",
-            json!({"master": "seven", "vlan": 5}),
-            "\"master\": seven is a VLAN bridge of ovs-vsctl, for VLAN 7 of br0",
-        ),
-        ("vlan-ensure", json!({"master": "seven"}), "\"master\": seven is a VLAN bridge of ovs-vsctl"),
-        ("vlan-del", json!({"master": "seven", "vlan": 5}), "\"master\": seven is a VLAN bridge of ovs-vsctl"),
-        ("port-set", json!({"port": "seven", "vlan": 0}), "port seven is the VLAN bridge seven of ovs-vsctl itself"),
-    ] {
-        let message = switch.refused(command, arguments);
-        assert!(message.contains(words), "{message}");
-    }
+    let message = switch.refused("port-set", json!({"port": "seven", "vlan": 0}));
+    assert!(message.contains("port seven is the VLAN bridge seven of ovs-vsctl itself"), "{message}");
     let on_parent = "so it is on bridge br0 and not on the VLAN bridge seven of ovs-vsctl, which is VLAN 7";
     for (command, arguments) in [
+        ("vlan-ensure", json!({"master": "seven", "vlan": 8})),
         ("port-add", json!({"bridge": "seven", "port": "e1", "vlan": 8})),
         ("port-add", json!({"bridge": "seven", "port": "e1", "options": {"port.tag": 8}})),
         ("bond-add", json!({"bridge": "seven", "port": "b0", "links": ["e1", "e2"], "options": {"tag": 8}})),

@@ -505,6 +505,36 @@ fn mirrors_of_nothing_and_to_nowhere_are_found() {
     assert!(message(&found[0]).contains("mirror m of bridge br0"), "{found:?}");
     switch.vsctl(&["set", "mirror", "m", "output_vlan=9"]);
     eventually(&switch, &[]);
+    // Of two outputs the port counts, and a port of another bridge does not count at all.
+    switch.ok("port-add", json!({"bridge": "br0", "port": "e2"}));
+    switch.vsctl(&["--id=@two", "get", "port", "e2", "--", "set", "mirror", "m", "output_port=@two"]);
+    eventually(&switch, &["mirror-two-outputs"]);
+    switch.vsctl(&["clear", "mirror", "m", "output_vlan"]);
+    eventually(&switch, &[]);
+    switch.ok("bridge-add", json!({"bridge": "br1"}));
+    switch.vsctl(&["del-port", "e2", "--", "add-port", "br1", "e2"]);
+    switch.vsctl(&["--id=@two", "get", "port", "e2", "--", "set", "mirror", "m", "output_port=@two"]);
+    let found = eventually(&switch, &["mirror-port-elsewhere"]);
+    assert!(message(&found[0]).ends_with("not on that bridge: e2"), "{found:?}");
+}
+
+#[test]
+fn what_an_interface_asks_for_and_does_not_have_is_found_later_too() {
+    let switch = Switch::builder().veth("e1", "f1").start();
+    switch.ok("bridge-add", json!({"bridge": "br0"}));
+    let internal =
+        |port: &str| json!({"bridge": "br0", "port": port, "options": {"type": "internal", "ofport_request": 77}});
+    switch.ok("port-add", internal("p1"));
+    eventually(&switch, &[]);
+    switch.ok("port-add", internal("p2"));
+    let found = eventually(&switch, &["request-not-met"]);
+    assert_eq!((&found[0]["port"], &found[0]["severity"]), (&json!("p2"), &json!("warning")));
+    assert!(message(&found[0]).contains("asks for 77"), "{found:?}");
+    switch.vsctl(&["clear", "interface", "p2", "ofport_request"]);
+    eventually(&switch, &[]);
+    switch.vsctl(&["set", "bridge", "br0", "other_config:hwaddr=\"03:00:00:00:00:01\""]);
+    // That it can't be read is told, and what comes of that.
+    eventually(&switch, &["settings-unreadable", "request-not-met"]);
 }
 
 #[test]
@@ -579,6 +609,10 @@ fn an_underlay_without_an_address_is_found() {
     switch.net.run(&["ip", "address", "add", "fd00::1/64", "dev", "br0"]);
     let found = eventually(&switch, &["vtep-no-address"]);
     assert_eq!(found[0]["severity"], "error");
+    assert!(
+        found[0]["advice"].as_str().unwrap().contains("ovs-plugin port-set --port br0 --up --addresses"),
+        "{found:?}"
+    );
     switch.net.addr("br0", "192.168.0.1/24");
     eventually(&switch, &[]);
 }

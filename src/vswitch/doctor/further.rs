@@ -10,10 +10,12 @@ use crate::ovsdb::json;
 use crate::ovsdb::operation::Row;
 use crate::ovsdb::transaction::OperationResult;
 use crate::ovsdb::value::{Atom, Map, Optional, Set, Uuid, Value};
+use crate::vswitch::asked;
 use crate::vswitch::picture::Tables;
 use crate::vswitch::rules::{self, COLUMNS_OF_MAPS};
-use crate::vswitch::tables::{MIRROR, OPEN_VSWITCH, QOS, QUEUE};
+use crate::vswitch::tables::{BRIDGE, INTERFACE, MIRROR, OPEN_VSWITCH, QOS, QUEUE};
 use crate::vswitch::unit::{Unit, unreadable};
+use crate::vswitch::verify::InterfaceStatus;
 
 /// The columns that are read of each table; every schema since Open vSwitch 2.5 has them.
 const COLUMNS: &[(&str, &[&str])] = &[
@@ -33,6 +35,8 @@ pub struct Further {
     pub(super) unused_queues: BTreeSet<String>,
     /// Values that Open vSwitch can't read.
     pub(super) unreadable: Vec<Unreadable>,
+    /// What interfaces ask for and do not have, with their names.
+    pub(super) differences: Vec<(String, String)>,
 }
 
 /// A value in a map that Open vSwitch can't read.
@@ -83,6 +87,9 @@ pub(super) struct MirrorRow {
     select_dst_port: Option<Set<Uuid>>,
     output_port: Option<Optional<Uuid>>,
     output_vlan: Option<Optional<i64>>,
+    /// The ports that it names and that are not on its bridge, so that ovs-vswitchd leaves them out.
+    #[serde(skip)]
+    pub(super) elsewhere: Vec<String>,
 }
 
 impl MirrorRow {
@@ -90,6 +97,19 @@ impl MirrorRow {
     pub(super) fn has_source(&self) -> bool {
         let mut ports = [&self.select_src_port, &self.select_dst_port].into_iter();
         self.select_all.unwrap_or(true) || ports.any(|ports| ports.as_ref().is_none_or(|ports| !ports.0.is_empty()))
+    }
+
+    /// Whether it has both outputs, of which only the port counts.
+    pub(super) fn has_two_outputs(&self) -> bool {
+        let is_given = |given: Option<bool>| given.unwrap_or(false);
+        is_given(self.output_port.map(|port| port.0.is_some()))
+            && is_given(self.output_vlan.map(|vlan| vlan.0.is_some()))
+    }
+
+    /// The ports that it selects or sends to.
+    fn ports(&self) -> impl Iterator<Item = Uuid> + '_ {
+        let selected = [&self.select_src_port, &self.select_dst_port].into_iter().flatten().flat_map(|ports| &*ports.0);
+        selected.copied().chain(self.output_port.and_then(|port| port.0))
     }
 
     /// Whether it sends what it selects anywhere.
@@ -128,16 +148,29 @@ impl Further {
         let unused = |rows: Vec<Uuid>, used: &BTreeSet<Uuid>| {
             rows.iter().filter(|uuid| !used.contains(uuid)).map(Uuid::to_text).collect()
         };
-        let of_bridge = |uuids: &[Uuid]| {
+        let of_bridge = |uuids: &[Uuid], ports: &[Uuid]| {
             let mut of_bridge: Vec<MirrorRow> = uuids.iter().filter_map(|uuid| mirrors.get(uuid).cloned()).collect();
+            for mirror in &mut of_bridge {
+                let elsewhere = mirror.ports().filter(|port| !ports.contains(port));
+                let mut names: Vec<String> =
+                    elsewhere.filter_map(|port| Some(tables.ports.get(&port)?.name.clone())).collect();
+                names.sort();
+                names.dedup();
+                mirror.elsewhere = names;
+            }
             of_bridge.sort_by(|one, other| one.name.cmp(&other.name));
             of_bridge
         };
         Ok(Further {
-            mirrors: tables.bridges.values().map(|row| (row.name.clone(), of_bridge(&row.mirrors))).collect(),
+            mirrors: tables
+                .bridges
+                .values()
+                .map(|row| (row.name.clone(), of_bridge(&row.mirrors, &row.ports)))
+                .collect(),
             unused_qos: unused(qos, &used),
             unused_queues: unused(queues.iter().map(|row| row._uuid).collect(), &used_queues),
             unreadable: Vec::new(),
+            differences: Vec::new(),
         })
     }
 }
@@ -145,12 +178,32 @@ impl Further {
 impl Unit<'_> {
     /// Reads the whole switch, and the rows that no picture has, in one request.
     pub(super) async fn tables_and_further(&mut self) -> Result<(Tables, Further), Error> {
-        let wanted: Vec<_> = COLUMNS.iter().chain(COLUMNS_OF_MAPS).copied().collect();
+        let interfaces = &[(INTERFACE, asked::COMPARED)];
+        let wanted: Vec<_> = COLUMNS.iter().chain(COLUMNS_OF_MAPS).chain(interfaces).copied().collect();
         let (tables, mut results) = self.tables_and(&wanted).await?;
+        let interfaces = results.pop();
         let maps = results.split_off(COLUMNS.len().min(results.len()));
         let mut further = Further::of(&tables, &results).map_err(unreadable)?;
+        let mut hwaddrs: BTreeMap<String, String> = BTreeMap::new();
         for ((table, columns), result) in COLUMNS_OF_MAPS.iter().zip(maps) {
-            further.unreadable.extend(Unreadable::of(table, columns, &result.into_rows().map_err(unreadable)?));
+            let rows = result.into_rows().map_err(unreadable)?;
+            further.unreadable.extend(Unreadable::of(table, columns, &rows));
+            if *table == BRIDGE {
+                hwaddrs.extend(rows.iter().filter_map(|row| {
+                    let hwaddr = row.get("other_config")?.get_str("hwaddr")?;
+                    Some((row.get("name")?.as_str()?.to_owned(), hwaddr.to_owned()))
+                }));
+            }
+        }
+        if let Some(result) = interfaces {
+            let statuses: Vec<InterfaceStatus> = result.rows().map_err(unreadable)?;
+            let rows = result.into_rows().map_err(unreadable)?;
+            for (row, status) in rows.iter().zip(statuses) {
+                let hwaddr = hwaddrs.get(&status.name).map(String::as_str);
+                let differences = asked::not_met(row, &status, hwaddr);
+                further.differences.extend(differences.into_iter().map(|difference| (status.name.clone(), difference)));
+            }
+            further.differences.sort();
         }
         Ok((tables, further))
     }

@@ -52,6 +52,7 @@ pub(super) fn check(examination: &Examination, findings: &mut Findings) {
         let vlans = match ring.vlans.as_slice() {
             [0] => format!("frames without a VLAN of bridge {}", real(first)),
             [vlan] => format!("VLAN {vlan} of bridge {}", real(first)),
+            vlans if vlans.len() == VLANS => format!("all VLANs of bridge {}", real(first)),
             vlans => format!("{} VLANs of bridge {}", vlans.len(), real(first)),
         };
         let (bridges, pairs) = (list(bridges), list(pairs.iter().map(String::as_str)));

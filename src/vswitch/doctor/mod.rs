@@ -22,6 +22,7 @@ mod mtu;
 mod names;
 mod patches;
 mod qos;
+mod requests;
 mod schema;
 mod settings;
 mod values;
@@ -171,6 +172,7 @@ const CHECKS: &[Check] = &[
     controllers::check,
     settings::check,
     values::check,
+    requests::check,
     mirrors::check,
     qos::check,
 ];
@@ -220,9 +222,12 @@ pub static CODES: &[&Code] = &[
     &settings::LOST,
     &settings::IGNORED,
     &values::UNREADABLE,
+    &requests::NOT_MET,
     &controllers::MANAGER_AWAY,
     &mirrors::NO_OUTPUT,
     &mirrors::NO_SOURCE,
+    &mirrors::TWO_OUTPUTS,
+    &mirrors::ELSEWHERE,
     &qos::QOS,
     &qos::QUEUE,
 ];

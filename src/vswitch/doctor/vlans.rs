@@ -41,15 +41,22 @@ pub(super) fn part(port: &str) -> Option<(i64, End)> {
 struct Parts<'p> {
     outer: Option<(&'p BridgePicture, &'p PortPicture)>,
     inner: Option<(&'p BridgePicture, &'p PortPicture)>,
-    /// The bridge that is the VLAN's by its mark or its name.
-    own: Option<&'p BridgePicture>,
+    /// The bridges that are the VLAN's by their marks or by their names.
+    own: Vec<&'p BridgePicture>,
+}
+
+impl<'p> Parts<'p> {
+    /// The bridge that the VLAN has, or had.
+    fn bridge(&self) -> Option<&'p BridgePicture> {
+        self.inner.map(|(bridge, _)| bridge).or(self.own.first().copied())
+    }
 }
 
 pub(super) fn check(examination: &Examination, findings: &mut Findings) {
     let mut vlans: BTreeMap<i64, Parts<'_>> = BTreeMap::new();
     for bridge in &examination.picture.bridges {
         if let Some(vlan) = vlan_of(bridge) {
-            vlans.entry(vlan).or_default().own = Some(bridge);
+            vlans.entry(vlan).or_default().own.push(bridge);
         }
         for port in &bridge.ports {
             match part(&port.name) {
@@ -60,16 +67,29 @@ pub(super) fn check(examination: &Examination, findings: &mut Findings) {
         }
     }
     for (vlan, parts) in &vlans {
+        let bridge = parts.bridge();
+        // One of its own has the ports, or will get them again.
+        for other in parts.own.iter().filter(|other| bridge.is_some_and(|bridge| bridge.name != other.name)) {
+            let bridge = bridge.map_or("", |bridge| &bridge.name);
+            let message = format!(
+                "bridge {} is that of VLAN {vlan} as well, by its mark or its name, and is not joined to it: bridge {bridge} is",
+                other.name
+            );
+            let advice = format!("If nothing uses it, remove it: ovs-plugin bridge-del --bridge {}", other.name);
+            findings.add_advising(&INCOMPLETE, About::bridge(&other.name), message, advice);
+        }
         let problems = problems(*vlan, parts);
         if problems.is_empty() {
             continue;
         }
-        let bridge = parts.inner.map(|(bridge, _)| bridge).or(parts.own);
         let about = bridge.or(parts.outer.map(|(bridge, _)| bridge)).map(|bridge| About::bridge(&bridge.name));
         let master = parts.outer.map_or("MASTER", |(bridge, _)| &bridge.name);
         let name = bridge.map(|bridge| format!(", \"name\": \"{}\"", bridge.name)).unwrap_or_default();
-        let advice =
-            format!("Complete it: ovs-plugin vlan-ensure '{{\"master\": \"{master}\", \"vlan\": {vlan}{name}}}'");
+        let which =
+            if parts.outer.is_none() { ", with the name of the bridge that carries the VLAN as MASTER" } else { "" };
+        let advice = format!(
+            "Complete it: ovs-plugin vlan-ensure '{{\"master\": \"{master}\", \"vlan\": {vlan}{name}}}'{which}"
+        );
         let message = format!("the bridge of VLAN {vlan} is incomplete: {}", problems.join("; "));
         findings.add_advising(&INCOMPLETE, about.unwrap_or_default(), message, advice);
     }
@@ -98,7 +118,7 @@ fn problems(vlan: i64, parts: &Parts<'_>) -> Vec<String> {
         }
     }
     match parts.inner {
-        None => problems.push(match parts.own {
+        None => problems.push(match parts.bridge() {
             Some(bridge) => format!("bridge {} has no port {inner_name}", bridge.name),
             None => format!("there is no bridge with the port {inner_name}"),
         }),

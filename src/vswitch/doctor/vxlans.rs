@@ -73,17 +73,22 @@ pub(super) fn check(examination: &Examination, findings: &mut Findings) {
         used.insert(place.interface.name.as_str());
         device(examination, &place, findings);
     }
+    let mut wanted = BTreeSet::new();
     for bridge in &examination.picture.bridges {
         let Some(vni) = vni_of(bridge) else { continue };
         let port = vtep::name(vni);
         if !bridge.ports.iter().any(|other| other.name == port) {
             let message = format!("bridge {} of VXLAN {vni} has no port {port}", bridge.name);
-            findings.add_advising(&INCOMPLETE, About::bridge(&bridge.name), message, completed(bridge, vni, "MASTER"));
+            let kernel = examination.kernel.as_ref();
+            let master = kernel.and_then(|kernel| kernel.lower(kernel.links.get(&port)?));
+            findings.add_advising(&INCOMPLETE, About::bridge(&bridge.name), message, completed(bridge, vni, master));
+            wanted.insert(port);
         }
     }
     let Some(kernel) = &examination.kernel else { return };
     for name in kernel.devices.keys().filter(|name| vtep::vni_of(name).is_some()) {
-        if !used.contains(name.as_str()) {
+        // That its bridge lacks it has been told.
+        if !used.contains(name.as_str()) && !wanted.contains(name) {
             findings.add(&UNUSED, About::SWITCH, format!("device {name} is no port of any bridge"));
         }
     }
@@ -101,9 +106,12 @@ fn vni_of(bridge: &BridgePicture) -> Option<u32> {
     }
 }
 
-fn completed(bridge: &BridgePicture, vni: u32, master: &str) -> String {
+/// What completes a network. Over which bridge it ran only its device tells.
+fn completed(bridge: &BridgePicture, vni: u32, master: Option<&str>) -> String {
+    let which = if master.is_none() { ", with the name of the bridge over which it ran as MASTER" } else { "" };
     format!(
-        "Complete it: ovs-plugin vxlan-ensure '{{\"master\": \"{master}\", \"vxlan\": {vni}, \"name\": \"{}\"}}'",
+        "Complete it: ovs-plugin vxlan-ensure '{{\"master\": \"{}\", \"vxlan\": {vni}, \"name\": \"{}\"}}'{which}",
+        master.unwrap_or("MASTER"),
         bridge.name
     )
 }
@@ -113,7 +121,7 @@ fn device(examination: &Examination, place: &Place<'_>, findings: &mut Findings)
     let name = &place.interface.name;
     let Some(link) = kernel.links.get(name) else {
         let message = format!("the VXLAN device {name} of bridge {} is gone", place.bridge.name);
-        findings.add_advising(&MISSING, place.about(), message, completed(place.bridge, vni, "MASTER"));
+        findings.add_advising(&MISSING, place.about(), message, completed(place.bridge, vni, None));
         return;
     };
     match &link.vxlan {
@@ -134,7 +142,15 @@ fn device(examination: &Examination, place: &Place<'_>, findings: &mut Findings)
         && !device.addresses.iter().any(IpAddr::is_ipv4)
     {
         let message = format!("{name} runs over {lower}, which has no IPv4 address");
-        let advice = format!("Give the device an address: ip address add ADDRESS/PREFIX dev {lower}");
+        // What a bridge makes is configured where the bridge is.
+        let is_own =
+            examination.places().any(|place| place.interface.name == lower && place.interface.r#type == "internal");
+        let how = if is_own {
+            format!("ovs-plugin port-set --port {lower} --up --addresses ADDRESS/PREFIX")
+        } else {
+            format!("ip address add ADDRESS/PREFIX dev {lower}")
+        };
+        let advice = format!("Give the device an address: {how}");
         findings.add_advising(&NO_ADDRESS, place.about(), message, advice);
     }
     let set_up = |device: &str| format!("Set the device up: ip link set dev {device} up");
