@@ -80,7 +80,7 @@ pub struct Vxlan {
     pub lower: u32,
     /// The multicast group for frames whose destination is not known.
     pub group: Ipv4Addr,
-    /// In bytes. The kernel lowers it to what fits into the lower device: 1450 over 1500.
+    /// In bytes. The kernel lowers it to what fits into the lower device, 50 bytes less than that has.
     pub mtu: u32,
 }
 

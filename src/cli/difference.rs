@@ -167,6 +167,9 @@ fn column_words(name: &str, column: &Column) -> Vec<String> {
                     (old, new) => words.push(format!("{label}={} → {}", known(old), known(new))),
                 }
             }
+            if words.is_empty() {
+                words.push(format!("{name}: a value that is hidden"));
+            }
         }
         (None, Some(new)) => words.push(format!("{name}={}", text(new))),
         (Some(Value::Null), Some(new)) => words.push(format!("{name}=? → {}", text(new))),

@@ -88,10 +88,31 @@ pub(super) fn text(command: &str, answer: &Value) -> String {
     let drawn = match command {
         "show" => Picture::deserialize(answer).map(|picture| tree::draw(&picture)).ok(),
         "stats" => Statistics::deserialize(answer).map(|statistics| counters::write(&statistics)).ok(),
+        "gc" => Collected::deserialize(answer).map(|collected| collected.lines()).ok(),
         "doctor" => Diagnosis::deserialize(answer).map(|diagnosis| findings::write(&diagnosis)).ok(),
         _ => None,
     };
     drawn.unwrap_or_else(|| plain(answer))
+}
+
+/// What `gc` removed.
+#[derive(Deserialize)]
+struct Collected {
+    devices: Vec<String>,
+    ports: Vec<String>,
+}
+
+impl Collected {
+    /// A line for each thing.
+    fn lines(&self) -> String {
+        let lines = |what: &'static str, names: &[String]| -> String {
+            names.iter().map(|name| format!("{what} {}\n", printable(name))).collect()
+        };
+        match lines("device", &self.devices) + &lines("port", &self.ports) {
+            nothing if nothing.is_empty() => "nothing to remove\n".to_owned(),
+            lines => lines,
+        }
+    }
 }
 
 /// The answer of `show`, in a format.

@@ -173,12 +173,13 @@ fn identity(id: &UuidRef) -> String {
 
 fn link_effect(change: &LinkChange) -> LinkEffect {
     let (link, action, attributes) = match change {
-        LinkChange::AddVxlan(vxlan) => {
+        LinkChange::AddVxlan(vxlan, over) => {
             let attributes = [
                 ("kind", json!("vxlan")),
                 ("vni", json!(vxlan.vni)),
                 ("group", json!(vxlan.group.to_string())),
                 ("mtu", json!(vxlan.mtu)),
+                ("over", json!(over)),
             ];
             let attributes = attributes.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
             (&vxlan.name, "add", attributes)

@@ -414,7 +414,7 @@ impl Unit<'_> {
         for change in &self.links {
             let links = self.session.links()?;
             let made = match change {
-                LinkChange::AddVxlan(vxlan) => links.add_vxlan(vxlan),
+                LinkChange::AddVxlan(vxlan, _) => links.add_vxlan(vxlan),
                 LinkChange::SetUp(name) => links.set_up(name),
                 LinkChange::Delete(_) | LinkChange::DeleteUnused(_) => continue,
                 LinkChange::SetUpOwn(_) | LinkChange::AddAddress(..) => continue,
@@ -422,7 +422,7 @@ impl Unit<'_> {
             // Where the answer is lost, it may have been done all the same.
             self.session.done_to_links.push(change.clone());
             let error = match (made, change) {
-                (Ok(()), LinkChange::AddVxlan(vxlan)) => {
+                (Ok(()), LinkChange::AddVxlan(vxlan, _)) => {
                     // To see afterwards whether somebody has deleted it, who found it without rows.
                     match self.session.links()?.get(&vxlan.name)? {
                         Some(link) => self.found_devices.push(link),
@@ -439,7 +439,7 @@ impl Unit<'_> {
             if !error.may_be_done() {
                 self.session.done_to_links.pop();
             }
-            if let (true, LinkChange::AddVxlan(vxlan)) = (error.is_exists(), change) {
+            if let (true, LinkChange::AddVxlan(vxlan, _)) = (error.is_exists(), change) {
                 // Somebody made it at the same moment: see whether it is the right one. If there is none of that name,
                 // another device has the VNI, and looking again does not help. Where that can't be found out, the kernel's
                 // first refusal is what there is to tell.

@@ -194,7 +194,7 @@ pub(super) async fn tidy(session: &mut Session, error: Error) -> Error {
     session.deadline = session.deadline.leaving(TIME_TO_TAKE_BACK);
     let mut left = Vec::new();
     for change in made.iter().rev() {
-        let LinkChange::AddVxlan(vxlan) = change else { continue };
+        let LinkChange::AddVxlan(vxlan, _) = change else { continue };
         match made_device(session, vxlan) {
             Ok(link) => devices.extend(link),
             Err(error) => left.push(format!("the network device {} may be left: {error}", vxlan.name)),

@@ -282,7 +282,7 @@ fn translate(value: &Value, uuids: &BTreeMap<NamedUuid, Uuid>) -> Value {
 pub(super) async fn take_back_links(session: &mut Session) {
     let (made, changed): (Vec<LinkChange>, Vec<LinkChange>) = std::mem::take(&mut session.done_to_links)
         .into_iter()
-        .partition(|change| matches!(change, LinkChange::AddVxlan(_)));
+        .partition(|change| matches!(change, LinkChange::AddVxlan(..)));
     session.done_to_links = made;
     if changed.is_empty() {
         return;

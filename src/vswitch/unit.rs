@@ -118,8 +118,8 @@ enum Filter {
 /// What shall happen to a kernel device, besides the transaction.
 #[derive(Clone, Debug, PartialEq)]
 pub enum LinkChange {
-    /// Make a VXLAN device and set it up, before the transaction that refers to it.
-    AddVxlan(Vxlan),
+    /// Make a VXLAN device over the device of this name and set it up, before the transaction that refers to it.
+    AddVxlan(Vxlan, String),
     /// Set an existing device up.
     SetUp(String),
     /// Delete a device that is ours, whoever uses it.

@@ -8,8 +8,12 @@ use crate::error::{Error, with_article};
 use crate::links::{Link, Vxlan};
 use crate::ovsdb::Remote;
 
-/// What is asked of the kernel; over an ordinary device it makes 1450 of it, to leave room for the outer headers.
+/// What is asked of the kernel at most.
 pub(super) const MTU: u32 = 1500;
+/// The outer headers over IPv4: for so much the kernel wants room in the lower device (RFC 7348).
+const OVERHEAD: u32 = 50;
+/// The kernel makes no VXLAN device with less (include/linux/if_ether.h, `ETH_MIN_MTU`).
+const LEAST_MTU: u32 = 68;
 
 /// The device's name.
 pub fn name(vni: u32) -> String {
@@ -77,13 +81,9 @@ impl Unit<'_> {
 
     fn ensure_vtep_over(&mut self, device: &Link, lower: &str, name: String, vni: u32) -> Result<bool, Error> {
         let Some(link) = self.link(&name)? else {
-            self.change_link(LinkChange::AddVxlan(Vxlan {
-                name,
-                vni,
-                lower: device.index,
-                group: group(vni),
-                mtu: MTU,
-            }));
+            let mtu = MTU.min(device.mtu.saturating_sub(OVERHEAD)).max(LEAST_MTU);
+            let vxlan = Vxlan { name, vni, lower: device.index, group: group(vni), mtu };
+            self.change_link(LinkChange::AddVxlan(vxlan, device.name.clone()));
             return Ok(true);
         };
         if let Some(why) = why_not_own(&link, vni) {

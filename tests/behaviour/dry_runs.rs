@@ -180,10 +180,11 @@ fn kernel_devices_are_told_with_what_is_done_to_them() {
     };
     let call = json!({"bridge": "br0", "vnid": 300});
     let dry = switch.unchanged_by(|| switch.ok("vtep-ensure", with(&call, &["dry_run"])));
-    let attributes = json!({"kind": "vxlan", "vni": 300, "group": "239.0.0.2", "mtu": 1500});
+    let attributes = json!({"kind": "vxlan", "vni": 300, "group": "239.0.0.2", "mtu": 1450, "over": "br0"});
     let expected = [json!({"link": "vtep300", "action": "add", "attributes": attributes})];
     assert_eq!(links(&dry), expected);
     assert_eq!(links(&switch.ok("vtep-ensure", with(&call, &["report"]))), expected);
+    assert!(switch.net.run(&["ip", "link", "show", "dev", "vtep300"]).contains(" mtu 1450 "));
 
     switch.net.run(&["ip", "link", "set", "vtep300", "down"]);
     switch.net.run(&["ip", "link", "set", "e4", "down"]);

@@ -94,3 +94,13 @@ fn where_the_switchs_own_devices_are_not_nothing_is_removed() {
     let message = switch.unchanged_by(|| call.run().failed());
     assert!(message.contains("are not in this network namespace"), "{message}");
 }
+
+#[test]
+fn people_are_told_in_lines_what_was_removed() {
+    let switch = Switch::new();
+    switch.ok("bridge-add", json!({"bridge": "br0"}));
+    switch.ok("vtep-ensure", json!({"bridge": "br0", "vnid": 8}));
+    let removed = || switch.call().args(&["gc", "--grace-seconds", "0"]).run().stdout;
+    assert_eq!(removed(), "device vtep8\n");
+    assert_eq!(removed(), "nothing to remove\n");
+}

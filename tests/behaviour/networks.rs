@@ -143,9 +143,7 @@ fn a_network_that_lost_its_ports_gets_its_named_bridge_back_and_no_second_one() 
     switch.vsctl(&["del-port", "vlbr5in"]);
     refused(&switch, "vlan-ensure", json!({"master": "br0", "vlan": 5}), &["backend, other", "\"name\""]);
 
-    for port in ["vtep7"] {
-        switch.vsctl(&["del-port", port]);
-    }
+    switch.vsctl(&["del-port", "vtep7"]);
     assert_eq!(switch.ok("vxlan-del", json!({"vxlan": 7})), "overlay");
     assert!(!bridges(&switch).to_string().contains("overlay"));
 }
