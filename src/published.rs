@@ -179,6 +179,13 @@ pub(crate) const COMMON: &[(&str, bool, &str)] = &[
          `\"strict\"` the change is taken back for that as well.",
     ),
     (
+        "durable",
+        false,
+        "Have the database write the change to disk (fsync) before it is acknowledged, and all that was written before. A \
+         cluster does that always; a database in a file otherwise leaves it to the operating system, and a power failure \
+         may take the last seconds. Where there is nothing to change, a change of `next_cfg` alone is written.",
+    ),
+    (
         STRICT,
         false,
         "Refuse arguments that the command does not take. Otherwise they are ignored, and a note names them with what was \

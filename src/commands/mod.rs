@@ -203,6 +203,7 @@ fn understand<C: Command>(written: &mut Written, strict: bool) -> Result<(Mode, 
         dry_run: arguments::take_flag(arguments, "dry_run", false)?,
         report: arguments::take_flag(arguments, "report", false)?,
         verify: arguments::take_verify(arguments)?,
+        durable: arguments::take_flag(arguments, "durable", false)?,
     };
     let known = C::known();
     let mut ignored = unknown::of(C::NAME, arguments, &known);

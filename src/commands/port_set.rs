@@ -87,7 +87,9 @@ number. Of a bond, all members are opened again.";
         unit.expect_schema_for(tables::PORT, &port_options).await?;
         unit.expect_schema_for(tables::INTERFACE, &interface_options).await?;
         let (of_port, of_interface) = self.settings.wanted();
-        unit.fetch_port_with(&self.target.port.0, &of_port, &of_interface).await?;
+        // Another VLAN may take the port away from a VLAN bridge of ovs-vsctl.
+        let vlan_bridges = self.settings.vlan.map(|_| Unit::vlan_bridges());
+        unit.fetch_port_with(&self.target.port.0, &of_port, &of_interface, vlan_bridges).await?;
         let port = unit.require_port(&self.target.port.0, self.target.bridge.0.as_deref()).await?;
         let is_local = unit.is_local_port(&port);
         self.check_vlan_bridge(unit, &port).await?;

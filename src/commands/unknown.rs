@@ -124,7 +124,7 @@ const SYNONYMS: &[(&[&str], &[&str])] = &[
 const YOUNG_COLUMNS: &[(&str, &str)] = &[(PORT, "cvlans"), (PORT, "protected")];
 
 /// The arguments of all commands that say how careful a command is to be: the caller relies on them.
-const CARE: &[&str] = &["dry_run", "verify", "strict"];
+const CARE: &[&str] = &["dry_run", "verify", "durable", "strict"];
 
 /// An argument that has no effect.
 pub struct Ignored {

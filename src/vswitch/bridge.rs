@@ -78,9 +78,14 @@ impl Unit<'_> {
         self.bridge(name).await?.ok_or_else(|| Error::NotFound(format!("no bridge named {name}")))
     }
 
+    /// The ports that are fake bridges.
+    pub fn vlan_bridges() -> Query {
+        Query::equals(PORT, "fake_bridge", true)
+    }
+
     /// The fake bridges of a real one, with their VLANs.
     pub async fn fake_bridges_of(&mut self, parent: &RowKey) -> Result<Vec<(RowKey, i64)>, Error> {
-        let ports = self.find(Query::equals(PORT, "fake_bridge", true)).await?;
+        let ports = self.find(Unit::vlan_bridges()).await?;
         self.fetch(ports.iter().filter_map(|port| Unit::membership(parent, "ports", port))).await?;
         let mut fakes = Vec::new();
         for port in ports {

@@ -1,6 +1,7 @@
 //! Turns a unit of work into one transaction, sends it, waits until ovs-vswitchd has applied it, and looks at the
 //! interfaces that came out of it.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::datapath::DATAPATH_ID;
@@ -119,6 +120,11 @@ impl Unit<'_> {
             Ok(committed)
         } else {
             self.wait_for_rest().await?;
+            // What the answer rests on may have been written a moment ago, and not be on disk yet.
+            if self.session.durable && self.is_about_rows() {
+                let (_, application) = transact(self.session, self.plan(None)).await?;
+                application.wait(self.session).await?;
+            }
             Ok(Committed::default())
         }
     }
@@ -141,6 +147,11 @@ impl Unit<'_> {
             }
         };
         application.wait(self.session).await
+    }
+
+    /// Whether the command promises something of rows, and does not only tell of them.
+    fn is_about_rows(&self) -> bool {
+        !self.touched.is_empty() || !self.promised.is_empty()
     }
 
     /// Whether the unit changes the database at all. If not, nothing is sent and nothing is waited for.
@@ -621,6 +632,10 @@ impl SendError {
 }
 
 /// Sends a transaction that ends with [`ask_for_application`], whose place is `target`.
+///
+/// A session that wants it durable asks for that (RFC 7047 section 5.2.7). A server with its database in a file then calls
+/// fsync(2) on the file before it answers, and so for all that was written before; members of a cluster always do
+/// (ovsdb/storage.c, `ovsdb_storage_write`).
 pub(super) async fn send(
     session: &mut Session,
     transaction: &Transaction,
@@ -629,11 +644,15 @@ pub(super) async fn send(
     let deadline = session.deadline.clone();
     // Whatever comes of it, the replica does not know it yet.
     session.set_fresh(false);
-    let has_replica = session.hub().is_some();
+    let (has_replica, is_durable) = (session.hub().is_some(), session.durable);
     let connection = session.connection().await.map_err(SendError::Other)?;
     // Both in one write: the monitor is there before the change, and costs no round trip.
     let monitor = (!has_replica).then(|| connection.monitor(DATABASE, &watch_cur_cfg()));
-    let reply = connection.transact(DATABASE, transaction);
+    let mut transaction = Cow::Borrowed(transaction);
+    if is_durable {
+        transaction.to_mut().push(Operation::Commit { durable: true });
+    }
+    let reply = connection.transact(DATABASE, &transaction);
 
     // From here on the database may hold the change whatever we hear.
     let unknown = |cause: String| SendError::Other(Error::Unknown { cause });
@@ -644,6 +663,10 @@ pub(super) async fn send(
     })?;
     let results = reply.check(transaction.operations.len()).map_err(|mut refusal| {
         secrets::hide_in_refusal(&mut refusal.error);
+        // The record is in the file by then, and counts when the server starts again.
+        if is_durable && refusal.operation.is_none() && refusal.error.class() == ErrorClass::IoError {
+            return unknown(format!("the server could not write it to disk for sure: {}", refusal.error));
+        }
         SendError::Refused(refusal)
     })?;
 

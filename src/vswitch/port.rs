@@ -65,13 +65,21 @@ impl Unit<'_> {
 
     /// Asks for what a change of a port's settings needs: the port, then its bridge and its interfaces, with the columns
     /// that are wanted of each.
-    pub async fn fetch_port_with(&mut self, name: &str, of_port: &Wanted, of_interface: &Wanted) -> Result<(), Error> {
+    /// `further` is asked in the same request.
+    pub async fn fetch_port_with(
+        &mut self,
+        name: &str,
+        of_port: &Wanted,
+        of_interface: &Wanted,
+        further: Option<Query>,
+    ) -> Result<(), Error> {
         let Some(row) = self.find_one(Query::port(name).with(of_port)).await? else {
             return Ok(());
         };
         let mut queries = vec![Query::includes(BRIDGE, "ports", row.reference())];
         let interfaces = self.peek(&row, "interfaces").unwrap_or_else(Value::empty);
         queries.extend(interfaces.uuids().map(|uuid| Query::row(INTERFACE, uuid).with(of_interface)));
+        queries.extend(further);
         self.fetch(queries).await
     }
 

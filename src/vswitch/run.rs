@@ -33,6 +33,8 @@ pub struct Mode {
     pub report: bool,
     /// What happens after the commit.
     pub verify: Verify,
+    /// Have the database write it to disk before it is acknowledged.
+    pub durable: bool,
 }
 
 /// What is judged once ovs-vswitchd has applied a change.
@@ -69,6 +71,7 @@ pub async fn run(
     mode: Mode,
     body: &dyn Body,
 ) -> Result<Report, Error> {
+    session.durable = mode.durable;
     match attempts(session, comment, mark, mode, body).await {
         Ok(report) => Ok(report),
         Err(error) => {

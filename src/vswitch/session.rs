@@ -55,6 +55,8 @@ pub struct Session {
     pub(super) done_to_links: Vec<LinkChange>,
     /// Devices that are to be deleted, once nothing refers to them.
     pub(super) to_delete: Vec<Link>,
+    /// Whether whatever is written is to be on disk before it is acknowledged.
+    pub(super) durable: bool,
 }
 
 /// Where a session has the database from.
@@ -137,6 +139,7 @@ impl Session {
             lacks_something: false,
             done_to_links: Vec::new(),
             to_delete: Vec::new(),
+            durable: false,
         }
     }
 

@@ -344,3 +344,68 @@ fn the_schema_is_downloaded_only_to_read_options_by_it() {
     let ports = &wire.switch.state()["bridges"]["br0"]["ports"];
     assert_eq!(ports["p0"]["other_config"], json!({"c": "d"}));
 }
+
+#[test]
+fn a_durable_commit_is_asked_for_where_it_is_wanted_and_nowhere_else() {
+    let wire = Overheard::new();
+    let commits =
+        |talk: &Talk| talk.operations().filter(|operation| operation["op"] == "commit").cloned().collect::<Vec<_>>();
+    let durable = json!([{"op": "commit", "durable": true}]);
+    for (command, arguments) in [
+        ("bridge-add", json!({"bridge": "br0"})),
+        ("vlan-ensure", json!({"master": "br0", "vlan": 5})),
+        // Nothing to change; but somebody may have written it a moment ago.
+        ("vlan-ensure", json!({"master": "br0", "vlan": 5})),
+        ("set", json!({"table": "Bridge", "record": "br0", "values": {"external_ids:a": "b"}})),
+        ("set", json!({"table": "Bridge", "record": "br0", "values": {"external_ids:a": "b"}})),
+        ("vlan-del", json!({"master": "br0", "vlan": 5})),
+    ] {
+        let plain = wire.ok(command, arguments.clone());
+        assert!(commits(&plain).is_empty(), "{command}: {plain:#?}");
+        if command == "bridge-add" || command == "vlan-del" {
+            wire.switch.vsctl(&["--if-exists", "del-br", "br0", "--", "--if-exists", "del-br", "vlbr5"]);
+            wire.switch.vsctl(&[
+                "add-br",
+                "br1",
+                "--",
+                "set",
+                "bridge",
+                "br1",
+                "datapath_type=netdev",
+                "--",
+                "del-br",
+                "br1",
+            ]);
+        }
+        if command == "vlan-del" {
+            wire.ok("bridge-add", json!({"bridge": "br0"}));
+            wire.ok("vlan-ensure", json!({"master": "br0", "vlan": 5}));
+        }
+        let mut wanted = arguments.clone();
+        wanted["durable"] = json!(true);
+        let talk = wire.ok(command, wanted.clone());
+        assert_eq!(json!(commits(&talk)), durable, "{command}: {talk:#?}");
+        assert_eq!(talk.writes().len(), 1, "{command}: {talk:#?}");
+        if command != "vlan-del" {
+            wanted["dry_run"] = json!(true);
+            wire.switch.unchanged_by(|| wire.run(command, wanted));
+        }
+    }
+    for command in ["bridge-list", "show", "doctor"] {
+        let talk = wire.ok(command, json!({"durable": true}));
+        assert!(talk.writes().is_empty(), "{command}: {talk:#?}");
+    }
+}
+
+#[test]
+fn what_is_taken_back_durably_is_so_on_disk_too() {
+    let wire = Overheard::new();
+    wire.ok("bridge-add", json!({"bridge": "br0"}));
+    let (outcome, talk) = wire.run("port-add", json!({"bridge": "br0", "port": "nodev", "durable": true}));
+    assert!(outcome.unwrap_err().contains("taken back"));
+    let writes = talk.writes();
+    assert_eq!(writes.len(), 2, "{talk:#?}");
+    for write in writes {
+        assert_eq!(write.last(), Some(&json!({"op": "commit", "durable": true})));
+    }
+}
