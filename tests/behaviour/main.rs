@@ -35,6 +35,7 @@ mod people;
 mod pipes;
 mod ports;
 mod ports_more;
+mod privileges;
 mod racing;
 mod remotes;
 mod reports;
