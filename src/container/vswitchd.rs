@@ -15,7 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::{Problem, process, say};
 use crate::deadline::Deadline;
 use crate::settings::Settings;
-use crate::vswitch::{Session, run};
+use crate::vswitch::{Session, leftovers, run};
 
 const STEP: &str = "vswitchd";
 
@@ -44,6 +44,7 @@ pub async fn run(settings: Settings, command: &[String]) -> Result<ExitCode, Pro
     let release = async {
         wait_until_configured(&settings).await;
         hold_flows(&settings, false, TIME_TO_SET).await;
+        tell_of_leftovers(&settings).await;
         std::future::pending::<()>().await
     };
     let ended = tokio::select! {
@@ -84,6 +85,19 @@ async fn hold_flows(settings: &Settings, hold: bool, limit: Duration) {
     let mut session = Session::new(settings.clone(), deadline);
     if let Err(error) = run::hold_flows(&mut session, hold).await {
         say(STEP, format_args!("flow-restore-wait could not be {}: {error}", if hold { "set" } else { "taken away" }));
+    }
+}
+
+/// Says what the processes of an earlier run seem to have left. It is not removed here: who has made a device without a port
+/// on purpose (`vtep-ensure`) must not lose it by a restart. `gc` removes it when it is asked to.
+async fn tell_of_leftovers(settings: &Settings) {
+    let (deadline, _stop) = Deadline::after(TIME_TO_SET);
+    match leftovers::suspects(&mut Session::new(settings.clone(), deadline)).await {
+        Ok(found) if found.is_empty() => {}
+        Ok(found) => {
+            say(STEP, format_args!("left by an earlier run, maybe: {}; ovs-plugin gc removes it", found.join(", ")))
+        }
+        Err(error) => say(STEP, format_args!("whether an earlier run has left devices is not known: {error}")),
     }
 }
 

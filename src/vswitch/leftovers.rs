@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::port::is_container_port;
+use super::session::Session;
 use super::tables::{BRIDGE, INTERFACE, MARK, PORT};
 use super::unit::{LinkChange, Query, RowKey, Unit};
 use super::{doctor, vtep};
@@ -23,6 +24,14 @@ const OF_PORT_ADD: &str = "port";
 struct Leftovers {
     devices: Vec<Link>,
     ports: Vec<(RowKey, String)>,
+}
+
+/// The devices and ports that look as if somebody had left them, at one look. Nothing is removed: a device may have been
+/// made by `vtep-ensure` on purpose, and a container may be about to start.
+pub async fn suspects(session: &mut Session) -> Result<Vec<String>, Error> {
+    let found = Unit::new(session, String::new(), "", false).leftovers().await?;
+    let devices = found.devices.into_iter().map(|device| device.name);
+    Ok(devices.chain(found.ports.into_iter().map(|(_, name)| name)).collect())
 }
 
 impl Unit<'_> {

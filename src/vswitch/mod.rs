@@ -17,7 +17,7 @@ mod device;
 pub mod doctor;
 pub mod health;
 pub mod hub;
-mod leftovers;
+pub mod leftovers;
 pub mod options;
 pub mod patch;
 pub mod picture;

@@ -208,6 +208,15 @@ fn a_killed_ovs_vswitchd_comes_back_and_takes_its_bridges_over() {
 }
 
 #[test]
+fn a_vxlan_device_that_an_earlier_run_has_left_is_told_and_not_removed() {
+    let started = Started::ready(Place::new());
+    started.net.run(&["ip", "link", "add", "vtep7", "type", "vxlan", "id", "7", "dstport", "4789"]);
+    started.kill_and_wait("ovs-vswitchd");
+    started.wait_until_said("left by an earlier run, maybe: vtep7; ovs-plugin gc removes it", 1);
+    assert!(started.net.run(&["ip", "link"]).contains("vtep7"));
+}
+
+#[test]
 fn the_wrapper_of_ovs_vswitchd_that_is_killed_takes_the_daemon_with_it_and_both_come_back() {
     let started = Started::ready(Place::new());
     let daemon = started.pid_of("ovs-vswitchd");
