@@ -57,6 +57,7 @@ lint: setup ## check formatting, clippy and the documentation
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps
+	@cd fuzz && $(CARGO) metadata --locked --format-version 1 >/dev/null || { echo "fuzz/Cargo.lock is behind; run: cd fuzz && cargo metadata" >&2; exit 1; }
 
 build: setup ## build the static binary, target/ovs-plugin, and its manual pages
 	@CARGO="$(CARGO)" scripts/build

@@ -237,6 +237,16 @@ pub(super) fn arguments(entry: &Entry, matches: &ArgMatches, json: &str) -> Resu
     if typed.is_empty() {
         return Ok(json.to_owned());
     }
+    let switch = typed.iter().rfind(|(flag, _)| flag.kind == Kind::Switch);
+    if let (Some((flag, _)), false) = (switch, json.trim_start().starts_with('{')) {
+        return Err(clap::Error::raw(
+            ErrorKind::InvalidValue,
+            format!(
+                "{json:?} is neither a flag nor a JSON object of arguments; a switch like --{} takes no value\n",
+                flag.long()
+            ),
+        ));
+    }
     // JSON that can't be read is for the command to refuse, as it does without flags.
     let Ok(mut arguments) = commands::read(json) else { return Ok(json.to_owned()) };
     for (flag, value) in typed {

@@ -1,9 +1,11 @@
 //! Ports and the interfaces under them: finding, adding, removing, and whether a name is free.
 
 use super::bridge::Bridge;
+use super::causes::device_name;
 use super::tables::{BRIDGE, INTERFACE, MIRROR, PORT};
 use super::unit::{LinkChange, Query, RowKey, Unit, Wanted};
 use crate::error::{Error, with_article};
+use crate::ovsdb::Remote;
 use crate::ovsdb::value::{UuidRef, Value};
 
 /// A port that exists on some bridge.
@@ -223,6 +225,32 @@ impl Unit<'_> {
         let interface = self.insert(INTERFACE, [("name", name.into())]);
         self.add_to(port, "interfaces", &interface);
         Ok(interface)
+    }
+
+    /// Says in a dry run which new interfaces would not work, because they are network devices of the system that are not
+    /// there. The kernel is only asked where it is that of the switch.
+    pub(super) fn note_missing_devices(&mut self) -> Result<(), Error> {
+        if !self.settings().remotes.iter().any(|remote| matches!(remote, Remote::Unix(_))) {
+            return Ok(());
+        }
+        let new: Vec<RowKey> = self.touched.iter().filter(|key| key.table == INTERFACE).cloned().collect();
+        for key in new {
+            let is_of_system =
+                matches!(self.peek(&key, "type").as_ref().and_then(Value::as_str), None | Some("" | "system"));
+            if !matches!(key.id, UuidRef::New(_)) || !is_of_system {
+                continue;
+            }
+            let name = self.name(&key);
+            let is_made =
+                self.links.iter().any(|change| matches!(change, LinkChange::AddVxlan(vxlan, _) if vxlan.name == name));
+            if !is_made && self.link(device_name(&name))?.is_none() {
+                self.note(format!(
+                    "interface {name} would not work, and the change would be taken back: there is no network device of that \
+                     name"
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// Sets a network device up if it is there and down: ovs-vswitchd does not, and a bond needs its members up.

@@ -120,6 +120,9 @@ async fn attempts(
             Err(error) => return Err(error),
         };
         if mode.dry_run {
+            if mode.verify != Verify::No {
+                unit.note_missing_devices()?;
+            }
             let changes = unit.changes(None);
             let changed = !changes.is_empty();
             return Ok(Report { result, changed, changes, interfaces: Vec::new(), notes: unit.notes });

@@ -254,3 +254,26 @@ fn flags_of_another_type_are_refused_by_every_command_and_null_is_no_flag() {
         assert_eq!(answer["changed"], false);
     });
 }
+
+#[test]
+fn a_dry_run_says_which_devices_are_not_there() {
+    let switch = Switch::builder().veth("e1", "a").start();
+    switch.ok("bridge-add", json!({"bridge": "br0"}));
+    let notes = |command: &str, mut arguments: Value| {
+        arguments["dry_run"] = json!(true);
+        switch.unchanged_by(|| switch.ok(command, arguments))["notes"].to_string()
+    };
+    let missing = "interface eth7 would not work, and the change would be taken back: there is no network device";
+    assert!(notes("port-add", json!({"bridge": "br0", "port": "eth7"})).contains(missing));
+    assert!(notes("bond-add", json!({"bridge": "br0", "port": "b", "links": ["e1", "eth7"]})).contains(missing));
+    for (command, arguments) in [
+        ("port-add", json!({"bridge": "br0", "port": "e1"})),
+        ("port-add", json!({"bridge": "br0", "port": "eth7", "verify": false})),
+        ("port-add", json!({"bridge": "br0", "port": "i1", "options": {"type": "internal"}})),
+        ("vlan-ensure", json!({"master": "br0", "vlan": 5})),
+        ("vxlan-ensure", json!({"master": "br0", "vxlan": 5})),
+    ] {
+        let notes = notes(command, arguments.clone());
+        assert!(!notes.contains("would not work"), "{command} {arguments}: {notes}");
+    }
+}

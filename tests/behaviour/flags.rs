@@ -116,6 +116,7 @@ fn wrong_flags_are_told_on_stderr_and_wrong_values_by_the_command() {
         usage_error(&typed(&switch, "port-add --bridge br0 --port e1 --type vxlan"), &["'--options type=…'"]);
         usage_error(&typed(&switch, "bond-add --slaves e1"), &["'--links'"]);
         usage_error(&plain(&switch, "show --format dot --report"), &["--report"]);
+        usage_error(&plain(&switch, "bond-add --bridge br0 --lacp true"), &["\"true\"", "--lacp takes no value"]);
         usage_error(&plain(&switch, "schema vlan-ensur"), &["vlan-ensur"]);
         for (line, expected) in [
             ("vlan-ensure --vlan 5", "argument \"master\": is missing"),
