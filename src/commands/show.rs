@@ -37,6 +37,7 @@ warnings are yellow.";
 
     async fn run(&self, unit: &mut Unit<'_>) -> Result<Picture, Error> {
         let mut picture = doctor::marked(&unit.tables().await?);
+        unit.mark_dead_daemon(&mut picture).await;
         unit.show_what_vteps_run_over(&mut picture);
         if let Some(name) = &self.bridge.0 {
             if picture.bridge(name).is_none() {

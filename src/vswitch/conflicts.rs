@@ -71,13 +71,20 @@ impl Unit<'_> {
                     }
                     if let Some(problem) = rules::of_value(&key.table, column, map_key, text) {
                         let argument = row.arguments.get(column).copied().unwrap_or_default();
-                        let what = key.table.to_ascii_lowercase();
-                        return Err(Error::argument(argument, format!("{what} {}: {problem}", self.name(key))));
+                        return Err(Error::argument(argument, format!("{}: {problem}", self.subject(key))));
                     }
                 }
             }
         }
         Ok(())
+    }
+
+    /// A row in a sentence: `port eth0`, or its table where it has no name.
+    fn subject(&self, key: &RowKey) -> String {
+        match self.name(key) {
+            name if name.is_empty() => format!("table {}", key.table),
+            name => format!("{} {name}", key.table.to_ascii_lowercase()),
+        }
     }
 
     async fn conflicts(&mut self, key: &RowKey, when: When) -> Result<Vec<Conflict>, Error> {
@@ -105,9 +112,8 @@ impl Unit<'_> {
         if !conflict.columns().any(is_changed) || (was_there && !is_changed(conflict.column)) {
             return Ok(());
         }
-        let what = key.table.to_ascii_lowercase();
         let Conflict { problem, expected, effect, .. } = &conflict;
-        let problem = format!("{what} {}: {problem}; expected {expected}", self.name(key));
+        let problem = format!("{}: {problem}; expected {expected}", self.subject(key));
         let argument = |column| self.rows.get(key)?.arguments.get(column).copied();
         let argument = conflict.columns().filter(|column| is_changed(column)).find_map(argument);
         match (effect, argument) {

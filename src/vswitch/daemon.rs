@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
+use std::time::Duration;
 
 use crate::deadline::Deadline;
 use crate::ovsdb::{Connection, Remote};
@@ -55,6 +56,23 @@ pub async fn answers(run: &Path, deadline: &Deadline) -> Result<(), String> {
     }
 }
 
+/// Why ovs-vswitchd is taken to be gone, if it is: neither does the process of its pid file run, nor can it be reached, nor
+/// is there one in this network namespace. Where it runs, or is stopped, this reads two files.
+pub async fn gone(run: &Path) -> Option<String> {
+    const PATIENCE: Duration = Duration::from_millis(500);
+    // A pid file that can't be read leads to no process, and the rest is looked at.
+    let of_file = pid_of(run).ok().and_then(|pid| pid.parse().ok());
+    if of_file.and_then(state_of).is_some_and(|state| !is_dead(state)) {
+        return None;
+    }
+    let (deadline, _stop) = Deadline::after(PATIENCE);
+    match ask(run, &deadline).await {
+        Asked::NotReached(why) if running(run).is_none() => Some(why),
+        // It answers, or is there and does not: then it is for the doctor to tell.
+        Asked::NotReached(_) | Asked::Answers | Asked::Silent(_) => None,
+    }
+}
+
 /// The name of ovs-vswitchd's process (proc(5), `/proc/PID/stat`).
 const NAME: &str = "ovs-vswitchd";
 
@@ -82,10 +100,19 @@ fn pid_of(run: &Path) -> Result<String, String> {
 
 /// Whether a process is an ovs-vswitchd that is neither stopped nor dead.
 fn is_running(pid: u32) -> bool {
-    let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
+    state_of(pid).is_some_and(|state| !is_dead(state) && !matches!(state, 'T' | 't'))
+}
+
+fn is_dead(state: char) -> bool {
+    matches!(state, 'Z' | 'X' | 'x')
+}
+
+/// The state of a process, if it is an ovs-vswitchd.
+fn state_of(pid: u32) -> Option<char> {
+    // A process that can't be read is none.
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The name is in parentheses, and may have some itself.
-    let Some((before, after)) = stat.rsplit_once(')') else { return false };
-    let name = before.split_once('(').map(|(_, name)| name);
-    let state = after.trim_start().chars().next();
-    name == Some(NAME) && !matches!(state, None | Some('T' | 't' | 'Z' | 'X' | 'x'))
+    let (before, after) = stat.rsplit_once(')')?;
+    let (_, name) = before.split_once('(')?;
+    after.trim_start().chars().next().filter(|_| name == NAME)
 }

@@ -129,8 +129,15 @@ fn severities_are_counted_and_filtered() {
 fn an_ovs_vswitchd_that_is_gone_is_found() {
     let switch = Switch::new();
     switch.ok("bridge-add", json!({"bridge": "br0"}));
+    assert!(switch.ok("show", json!({})).get("problems").is_none());
     switch.stop_vswitchd();
-    only(&switch, "vswitchd-dead");
+    let finding = only(&switch, "vswitchd-dead");
+    // In the picture, too: what it tells of interfaces is from before.
+    let picture = switch.ok("show", json!({}));
+    assert_eq!(
+        picture["problems"],
+        json!([{"code": "vswitchd-dead", "severity": "error", "message": finding["message"]}])
+    );
 }
 
 #[test]

@@ -1,8 +1,13 @@
 //! Findings in a picture: what the doctor finds where only the database was read, put where it belongs.
 
+use std::path::Path;
+
 use super::examination::Examination;
-use super::{Finding, datapaths, examine};
+use super::{Finding, datapaths, examine, vswitchd};
+use crate::ovsdb::Remote;
+use crate::vswitch::daemon;
 use crate::vswitch::picture::{BridgePicture, Picture, Problem, Tables};
+use crate::vswitch::unit::Unit;
 
 /// The picture of a switch with the problems that the database tells. They are the doctor's findings, so `show` and
 /// `doctor` can't disagree.
@@ -26,6 +31,23 @@ pub fn marked(tables: &Tables) -> Picture {
         place_of(&mut picture, finding).push(problem);
     }
     picture
+}
+
+impl Unit<'_> {
+    /// Puts into a picture that ovs-vswitchd is gone, if it is and the switch is on this machine: what the database tells of
+    /// interfaces is from before then. The doctor asks more.
+    pub async fn mark_dead_daemon(&mut self, picture: &mut Picture) {
+        let local = self.settings().remotes.iter().find_map(|remote| match remote {
+            Remote::Unix(path) => path.parent().map(Path::to_owned),
+            _ => None,
+        });
+        let Some(run) = local else { return };
+        if let Some(message) = daemon::gone(&run).await {
+            picture.problems.retain(|problem| problem.code != vswitchd::BEHIND.name);
+            let (code, severity) = (vswitchd::DEAD.name.to_owned(), vswitchd::DEAD.severity);
+            picture.problems.insert(0, Problem { code, severity, message });
+        }
+    }
 }
 
 /// The problems of what a finding is about: the smallest part that it names.
