@@ -126,7 +126,7 @@ fn a_dry_run_and_a_report_are_drawn_as_a_difference() {
     let dry = switch.unchanged_by(|| typed("vxlan-ensure --master br0 --vxlan 300 --dry-run"));
     for line in [
         "+ Bridge vxlbr300  datapath_type=netdev  external_ids:ovs-plugin=vxlan:300  ports=vxlbr300,vtep300",
-        "+ device vtep300  group=239.0.0.2  kind=vxlan  mtu=1500  vni=300",
+        "+ device vtep300  group=239.0.0.2  kind=vxlan  mtu=1450  over=br0  vni=300",
         "result: vxlbr300",
     ] {
         assert!(dry.lines().any(|drawn| drawn == line), "{line} in\n{dry}");
@@ -161,5 +161,5 @@ fn a_dry_run_and_a_report_are_drawn_as_a_difference() {
     let seen = terminal::run(switch.call().args(&["port-del", r#"{"port": "e1", "dry_run": true}"#]).into_command());
     assert!(seen.screen.contains("\u{1b}[31m-") || seen.screen.contains("\u{1b}[1m\u{1b}[31m-"), "{seen:?}");
     let both = switch.call().args(&["show", "--format", "dot", "--dry-run"]).run();
-    assert!(both.exit == Some(1) && both.stderr.contains("--format draws the switch"), "{both:?}");
+    assert!(both.exit == Some(2) && both.stderr.contains("--format draws the switch"), "{both:?}");
 }

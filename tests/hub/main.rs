@@ -316,7 +316,7 @@ fn a_device_that_was_asked_to_be_up_and_is_not_is_told_and_with_strict_verificat
             for verify in [Verify::No, Verify::Yes, Verify::Strict] {
                 let (deadline, _stop) = Deadline::after(commands.settings.timeout);
                 let mut session = Session::over(commands.hub.clone(), commands.settings.clone(), deadline);
-                let mode = Mode { dry_run: false, report: true, verify };
+                let mode = Mode { dry_run: false, report: true, verify, durable: false };
                 let told = match run::run(&mut session, "test", "test", mode, &AsksUp(device)).await {
                     Ok(report) if verify != Verify::Strict || problem.is_none() => report.notes.join("; "),
                     Err(error @ Error::Interface { .. }) if verify == Verify::Strict => error.to_string(),

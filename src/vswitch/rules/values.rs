@@ -3,7 +3,8 @@
 //!
 //! What is read how is told in ovs-vswitchd.conf.db(5) and in the source of Open vSwitch: `smap_get_int`, `smap_get_bool`
 //! and their like (lib/smap.c), and who calls them: vswitchd/bridge.c, lib/bfd.c, lib/lldp, lib/netdev-linux.c (QoS),
-//! lib/netdev-vport.c (tunnels), lib/netdev-dpdk.c. Keys that are not here may have any value.
+//! lib/netdev-vport.c (tunnels), lib/netdev-dpdk.c. Keys that are not here may have any value; what comes of `hwaddr` is told
+//! by `asked.rs`.
 
 use super::number;
 
@@ -110,7 +111,6 @@ const KEYS: &[Keys] = &[
             "stp-priority",
         ],
     ),
-    ("Bridge", "other_config", Kind::Mac, &["hwaddr"]),
     ("Bridge", "other_config", Kind::DatapathId, &["datapath-id"]),
     (
         "Port",
@@ -271,13 +271,6 @@ mod tests {
             ("Queue", "other_config", "max-rate", &["250000000"], &["2.5e8", "10M", "1000.5"]),
             ("QoS", "other_config", "max-rate", &["1000"], &["1 000"]),
             ("Bridge", "other_config", "datapath-id", &["0000000000000001", "0x1"], &["1", "zz", "0x"]),
-            (
-                "Bridge",
-                "other_config",
-                "hwaddr",
-                &["02:00:00:00:00:01"],
-                &["03:00:00:00:00:01", "2-0", "00:00:00:00:00:00"],
-            ),
             ("Bridge", "other_config", "stp-priority", &["32768", "0x8000"], &["high", "1.5"]),
             ("Interface", "options", "dst_port", &["4789", "0"], &["abc", "65536"]),
             ("Interface", "options", "ttl", &["64", "inherit", "0x10"], &["999", "much"]),
@@ -285,6 +278,13 @@ mod tests {
             ("Interface", "options", "csum", &["true", "false"], &["True", "1"]),
             ("Interface", "options", "whatever", &["zz"], &[]),
             ("Interface", "bfd", "enable", &["true"], &["yes"]),
+            (
+                "Interface",
+                "bfd",
+                "bfd_local_src_mac",
+                &["02:00:00:00:00:01"],
+                &["03:00:00:00:00:01", "2-0", "0:0:0:0:0:0"],
+            ),
             ("Interface", "bfd", "bfd_src_ip", &["192.0.2.1"], &["192.0.2", "::1"]),
             ("Interface", "other_config", "cfm_ccm_vlan", &["5", "random"], &["any"]),
         ] {
