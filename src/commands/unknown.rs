@@ -158,18 +158,27 @@ impl Ignored {
             None if known.is_empty() => "it takes none of its own".to_owned(),
             None => format!("expected one of {}", known.join(", ")),
         };
-        let is_off = *value == Value::Bool(false);
         let is_care = |meant: &Meant| matches!(meant, Meant::Argument(name) if CARE.contains(name));
         Ignored {
             key: key.to_owned(),
             problem: format!("{command} does not take it; {hint}"),
-            is_harmful: !is_off && meant.as_ref().is_some_and(is_care),
+            is_harmful: asks_for_it(value) && meant.as_ref().is_some_and(is_care),
         }
     }
 
     /// Says that it is ignored, in the words of [`refuse`].
     pub fn note(&self) -> String {
         format!("{} (ignored)", Error::argument(&self.key, &self.problem))
+    }
+}
+
+/// Whether a value switches something on. Whatever else stands there is no wish that could be missed: `{"test": "x"}`.
+fn asks_for_it(value: &Value) -> bool {
+    match value {
+        Value::Bool(truth) => *truth,
+        Value::Number(number) => number.as_f64() != Some(0.0),
+        Value::String(word) => ["true", "yes", "on", "1", "strict"].iter().any(|yes| yes.eq_ignore_ascii_case(word)),
+        Value::Null | Value::Array(_) | Value::Object(_) => false,
     }
 }
 
@@ -320,8 +329,9 @@ mod tests {
         };
         for key in ["dry-run", "dryrun", "check_mode", "simulate", "noop", "dry_runs", "verfy", "strict_", "no_act"] {
             assert!(refused(key, Value::Bool(true)) && refused(key, "yes".into()), "{key}");
-            assert!(!refused(key, Value::Bool(false)), "{key}");
+            assert!(!refused(key, Value::Bool(false)) && !refused(key, "no".into()), "{key}");
         }
+        assert!(refused("check", 1.into()) && !refused("test", "x".into()) && !refused("plan", serde_json::json!({})));
         for key in ["tag", "reprot", "nonsense", "timeout"] {
             assert!(!refused(key, Value::Bool(true)), "{key}");
         }
