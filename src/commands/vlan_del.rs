@@ -58,8 +58,9 @@ impl Command for VlanDel {
             return Err(Error::NotFound(format!("{network} has no bridge on master {}", master.name)));
         }
         // Without its port on the master, the bridge could be that of another master, or nobody's.
-        if let Some(port) = &outer_port {
-            unit.remove_port(port).await?;
+        match &outer_port {
+            Some(port) => unit.remove_port(port).await?,
+            None => unit.rely_on_no_port(&outer),
         }
         let name = bridge.as_ref().map(|bridge| bridge.name.clone()).unwrap_or(default_name);
         if let Some(bridge) = bridge {

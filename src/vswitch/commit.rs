@@ -110,7 +110,13 @@ impl Unit<'_> {
             let reopening = self.reopening().await?;
             let were_up = self.reopened_devices_that_are_up()?;
             let plan = self.plan(reopening.as_ref().map(|reopening| reopening.number));
-            let (committed, application) = transact(self.session, plan).await?;
+            let sent = transact(self.session, plan).await;
+            if let (Some(reopening), Err(Failure::Final(error))) = (&reopening, &sent)
+                && error.committed() == crate::error::Committed::Unknown
+            {
+                self.leave_requests(self.reopened.clone(), reopening.number, None);
+            }
+            let (committed, application) = sent?;
             let applied = application.wait(self.session).await;
             if let Some(reopening) = reopening {
                 self.withdraw_port_number(&committed, &reopening, applied.is_ok()).await;
@@ -357,10 +363,7 @@ impl Unit<'_> {
             withdrawal.push(ask_for_port_number(uuid, Some(reopening.number), asked));
         }
         if let Err(error) = self.send_withdrawal(withdrawal, applied).await {
-            for key in self.reopened.clone() {
-                let name = self.name(&key);
-                self.note(format!("interface {name} may still ask for port number {}: {error}", reopening.number));
-            }
+            self.leave_requests(self.reopened.clone(), reopening.number, Some(&error));
             return;
         }
         if back.is_empty() {
@@ -372,9 +375,19 @@ impl Unit<'_> {
         }
         if let Err(error) = self.send_withdrawal(withdrawal, applied).await {
             for (uuid, former) in back {
-                let name = self.name(&RowKey { table: INTERFACE.into(), id: UuidRef::Row(uuid) });
-                self.note(format!("interface {name} may still ask for port number {former}: {error}"));
+                let key = RowKey { table: INTERFACE.into(), id: UuidRef::Row(uuid) };
+                self.leave_requests(vec![key], former, Some(&error));
             }
+        }
+    }
+
+    /// Says, in a note and in the error if the command fails, that interfaces may go on asking for a port number.
+    fn leave_requests(&mut self, interfaces: Vec<RowKey>, number: i64, why: Option<&Error>) {
+        for key in interfaces {
+            let why = why.map(|error| format!(": {error}")).unwrap_or_default();
+            let text = format!("interface {} may still ask for port number {number}{why}", self.name(&key));
+            self.session.left.push(text.clone());
+            self.note(text);
         }
     }
 

@@ -46,6 +46,15 @@ impl Network {
         (network.mark() == mark).then_some(network)
     }
 
+    /// The port that ties a bridge to this network.
+    pub fn port(self) -> String {
+        match self {
+            Network::Vlan(id) => patch_names(id).1,
+            // Whoever asks for a VNI has one that is in range.
+            Network::Vxlan(id) => format!("vtep{id}"),
+        }
+    }
+
     /// The network that a port's name ties its bridge to, if it is such a name.
     pub fn tied_by(port: &str) -> Option<Network> {
         if let Some(vni) = vtep::vni_of(port) {
@@ -107,7 +116,14 @@ pub async fn find_bridge(
                 }
             });
             match (named, asked) {
-                (None, None) => marked(unit, network).await?,
+                (None, None) => {
+                    let marked = marked(unit, network).await?;
+                    // That the network has no port was read before, and the bridge may have come with one since.
+                    if marked.is_some() {
+                        unit.rely_on_no_port(&network.port());
+                    }
+                    marked
+                }
                 (named, _) => named,
             }
         }

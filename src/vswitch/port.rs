@@ -29,6 +29,11 @@ impl Unit<'_> {
         Ok(bridge.map(|bridge| Port { name: name.to_owned(), row, bridge }))
     }
 
+    /// States that a decision rests on there being no port of this name.
+    pub fn rely_on_no_port(&mut self, name: &str) {
+        self.absent.insert((PORT.into(), "name".into(), name.into()));
+    }
+
     /// The port of this name, when it is expected to be on this bridge: if it is, no other bridge is searched.
     pub async fn port_expected_on(&mut self, name: &str, bridge: Option<&RowKey>) -> Result<Option<Port>, Error> {
         let Some(row) = self.find_one(Query::port(name)).await? else {

@@ -192,7 +192,7 @@ pub(super) async fn tidy(session: &mut Session, error: Error) -> Error {
         devices = std::mem::take(&mut session.to_delete);
     }
     session.deadline = session.deadline.leaving(TIME_TO_TAKE_BACK);
-    let mut left = Vec::new();
+    let mut left = std::mem::take(&mut session.left);
     for change in made.iter().rev() {
         let LinkChange::AddVxlan(vxlan, _) = change else { continue };
         match made_device(session, vxlan) {

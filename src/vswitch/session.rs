@@ -55,6 +55,8 @@ pub struct Session {
     pub(super) done_to_links: Vec<LinkChange>,
     /// Devices that are to be deleted, once nothing refers to them.
     pub(super) to_delete: Vec<Link>,
+    /// What an error of this command has to name besides, as it may stay.
+    pub(super) left: Vec<String>,
     /// Whether whatever is written is to be on disk before it is acknowledged.
     pub(super) durable: bool,
 }
@@ -139,6 +141,7 @@ impl Session {
             lacks_something: false,
             done_to_links: Vec::new(),
             to_delete: Vec::new(),
+            left: Vec::new(),
             durable: false,
         }
     }

@@ -147,7 +147,7 @@ pub struct Unit<'s> {
     asked: Vec<(Transaction, Vec<usize>)>,
     /// Sets that were found to include a value, as (row, column, value).
     pub(super) relations: BTreeSet<(RowKey, Name, Value)>,
-    /// Values that no row's set or map must include when the unit is committed, as (table, column, value).
+    /// Values that no row must have, or include, when the unit is committed, as (table, column, value).
     pub(super) absent: BTreeSet<(Name, Name, Value)>,
     /// Rows in the order in which they were first changed.
     pub(super) touched: Vec<RowKey>,

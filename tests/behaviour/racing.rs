@@ -428,3 +428,27 @@ fn a_storm_of_everything_leaves_a_sound_switch() {
     }
     assert_sound(&switch);
 }
+
+#[test]
+fn a_network_that_comes_under_another_master_between_two_looks_is_not_deleted() {
+    // Whichever of the requests of vlan-del it comes before.
+    for place in 0..6 {
+        let switch = switch_with(&["br0", "br1"]);
+        let ensure = switch.prepare("vlan-ensure", json!({"master": "br1", "vlan": 5, "name": "five"})).into_command();
+        let (requests, ensure) = (AtomicUsize::new(0), std::sync::Mutex::new(ensure));
+        let proxy = Proxy::with(&switch.directory().join("p.sock"), switch.database.socket(), move |from, _| {
+            if from == From::Client && requests.fetch_add(1, Ordering::SeqCst) == place {
+                assert!(ensure.lock().unwrap().output().unwrap().status.success());
+            }
+            Fate::Pass
+        });
+        let call = switch.prepare("vlan-del", json!({"master": "br0", "vlan": 5}));
+        let message = call.env("OVS_PLUGIN_DB", proxy.remote()).run().failed();
+        let is_true = ["VLAN 5 has no bridge on master br0", "VLAN 5 is tied to another master"];
+        let was_too_late = ["VLAN 5 is already tied to another master"];
+        assert!(is_true.iter().chain(&was_too_late).any(|words| message.contains(words)), "{place}: {message}");
+        if switch.ok("bridge-list", json!({})) != json!(["br0", "br1"]) {
+            assert!(switch.state()["bridges"]["five"]["ports"]["vlbr5in"].is_object(), "{place}");
+        }
+    }
+}
