@@ -5,7 +5,7 @@
 //! keys the last counts, unknown keys are ignored (but told, see `unknown.rs`) and `null` counts as absent. Numbers may
 //! also come as strings of digits.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -27,8 +27,17 @@ pub type Arguments = Map<String, Value>;
 pub struct Written {
     /// Of each argument that was given more than once, the last value.
     pub arguments: Arguments,
-    /// What was given more than once, in one spelling or in several (`vlan`, `VLAN`).
-    pub repeated: Vec<String>,
+    /// What was given more than once.
+    pub repeated: Vec<Repeated>,
+}
+
+/// An argument that was given more than once.
+#[derive(Debug)]
+pub struct Repeated {
+    /// In lower case.
+    pub name: String,
+    /// Whether it was so in different letters (`vlan`, `VLAN`), which no reader of JSON takes for one.
+    pub in_other_letters: bool,
 }
 
 /// Reads the text of an argument object.
@@ -48,13 +57,15 @@ pub fn parse(text: &str) -> Result<Written, Error> {
 
         fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Written, A::Error> {
             let mut written = Written::default();
+            let mut spellings: HashMap<String, String> = HashMap::new();
             while let Some((key, value)) = map.next_entry::<String, Value>()? {
                 if value.is_null() {
                     continue;
                 }
                 let name = key.to_ascii_lowercase();
-                if written.arguments.insert(name.clone(), value).is_some() {
-                    written.repeated.push(name);
+                written.arguments.insert(name.clone(), value);
+                if let Some(before) = spellings.insert(name.clone(), key.clone()) {
+                    written.repeated.push(Repeated { name, in_other_letters: before != key });
                 }
             }
             Ok(written)

@@ -207,7 +207,7 @@ fn understand<C: Command>(written: &mut Written, strict: bool) -> Result<(Mode, 
     };
     let known = C::known();
     let mut ignored = unknown::of(C::NAME, arguments, &known);
-    ignored.extend(repeated.iter().map(|name| unknown::repeated(name)));
+    ignored.extend(repeated.iter().filter_map(unknown::repeated));
     unknown::refuse(&ignored, strict)?;
     let notes: Vec<String> = ignored.iter().map(unknown::Ignored::note).collect();
     // What was meant may be a secret under another name, so it must not get into the database's log either.

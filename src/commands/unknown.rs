@@ -8,7 +8,7 @@
 
 use serde_json::Value;
 
-use super::arguments::Arguments;
+use super::arguments::{Arguments, Repeated};
 use crate::error::Error;
 use crate::published::COMMON;
 use crate::vswitch::tables::{self, BRIDGE, INTERFACE, PORT};
@@ -141,13 +141,13 @@ pub fn of(command: &str, arguments: &Arguments, known: &[&'static str]) -> Vec<I
     unknown.map(|(key, value)| Ignored::new(command, key, value, known)).collect()
 }
 
-/// One that was given more than once.
-pub fn repeated(name: &str) -> Ignored {
-    Ignored {
-        key: name.to_owned(),
-        problem: "is given more than once, maybe in other letters, and the last one counts; expected one".to_owned(),
-        is_harmful: CARE.contains(&name),
-    }
+/// One that was given more than once. In the same letters that is JSON, in which the last one counts; it is ignored, unless
+/// the caller relies on it.
+pub fn repeated(repeated: &Repeated) -> Option<Ignored> {
+    let is_harmful = CARE.contains(&repeated.name.as_str());
+    let problem = "is given more than once, maybe in other letters, and the last one counts; expected one".to_owned();
+    let ignored = Ignored { key: repeated.name.clone(), problem, is_harmful };
+    Some(ignored).filter(|_| is_harmful || repeated.in_other_letters)
 }
 
 impl Ignored {
@@ -336,7 +336,9 @@ mod tests {
             assert!(!refused(key, Value::Bool(true)), "{key}");
         }
         for (name, is_refused) in [("dry_run", true), ("verify", true), ("vlan", false)] {
-            assert_eq!(refuse(&[repeated(name)], false).is_err(), is_refused, "{name}");
+            let twice = |in_other_letters| repeated(&Repeated { name: name.to_owned(), in_other_letters });
+            assert_eq!(refuse(&[twice(true).unwrap()], false).is_err(), is_refused, "{name}");
+            assert_eq!(twice(false).is_some(), is_refused, "{name}");
         }
     }
 }

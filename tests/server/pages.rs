@@ -93,8 +93,6 @@ fn metrics_count_what_show_marks() {
     server.ok("bridge-add", json!({"bridge": "br0"}));
     server.ok("port-add", json!({"bridge": "br0", "port": "e1"}));
     let agree = |failing: usize, errors: usize, warnings: usize| {
-        let picture = server.ok("show", json!({}));
-        let drawn = |severity: &str| picture.to_string().matches(&format!("\"severity\":\"{severity}\"")).count();
         let expected = [
             format!("ovs_plugin_interfaces_failing {failing}"),
             format!("ovs_plugin_problems{{severity=\"error\"}} {errors}"),
@@ -106,6 +104,9 @@ fn metrics_count_what_show_marks() {
             expected.iter().all(|line| text.lines().any(|found| found == line))
         });
         assert!(found, "{expected:?} are not in\n{text}");
+        // Only now ovs-vswitchd is known to have told.
+        let picture = server.ok("show", json!({}));
+        let drawn = |severity: &str| picture.to_string().matches(&format!("\"severity\":\"{severity}\"")).count();
         (drawn("error"), drawn("warning"))
     };
     assert_eq!(agree(0, 0, 0), (0, 0));
