@@ -5,7 +5,7 @@
 //! keys the last counts, unknown keys are ignored (but told, see `unknown.rs`) and `null` counts as absent. Numbers may
 //! also come as strings of digits.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -57,7 +57,7 @@ pub fn parse(text: &str) -> Result<Written, Error> {
 
         fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Written, A::Error> {
             let mut written = Written::default();
-            let mut spellings: HashMap<String, String> = HashMap::new();
+            let mut spellings: BTreeMap<String, String> = BTreeMap::new();
             while let Some((key, value)) = map.next_entry::<String, Value>()? {
                 if value.is_null() {
                     continue;
