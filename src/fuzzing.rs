@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use serde_json::Value as Json;
 
 use crate::commands;
-use crate::ovsdb::frame::{Framer, Limits, Text};
+use crate::ovsdb::frame::{Framer, Limits};
 use crate::ovsdb::json;
 use crate::ovsdb::message::Message;
 use crate::ovsdb::monitor::{RowUpdate, RowUpdate2, Since, TableUpdates};
@@ -55,11 +55,7 @@ fn texts(stream: &[u8], size: usize) -> (Vec<Vec<u8>>, bool) {
         loop {
             match framer.next_text() {
                 Ok(Some(text)) => {
-                    // Where the result lies is found on the way; reading the text does not depend on it.
-                    let informed = Message::parse(text.clone());
-                    let plain = Message::parse(text.bytes);
-                    assert_eq!(format!("{:?}", informed.ok()), format!("{:?}", plain.ok()));
-                    texts.push(text.bytes.to_vec());
+                    texts.push(text.to_vec());
                 }
                 Ok(None) => break,
                 Err(_) => return (texts, false),
@@ -69,26 +65,24 @@ fn texts(stream: &[u8], size: usize) -> (Vec<Vec<u8>>, bool) {
     (texts, framer.finish().is_ok())
 }
 
-/// What a message carries is judged when it is read, and then as any reader of JSON does; and it can be read as all that
-/// it may be.
+/// A message that is understood carries JSON, and reading that as everything it may be ends.
 pub fn messages(data: &[u8]) {
-    let Ok(message) = Message::parse(Text::from(data)) else { return };
+    let Ok(message) = Message::parse(data) else { return };
     let part = match message {
         Message::Reply { outcome, .. } => outcome.ok().flatten(),
         Message::Request { params, .. } | Message::Notification { params, .. } => params,
     };
     let Some(part) = part else { return };
-    match (part.parse::<Json>(), serde_json::from_str::<Json>(part.get())) {
-        (Ok(ours), Ok(theirs)) => assert_eq!(ours, theirs),
-        (Err(_), Err(_)) => {}
-        // A level more or less is no matter.
-        (Ok(_), Err(error)) => assert!(error.to_string().contains("recursion limit"), "read, but {error}"),
-        (Err(error), Ok(theirs)) => panic!("{theirs}: {error}"),
+    if let Err(error) = json::from_raw::<Json>(part) {
+        // Cut out, but too deep or with numbers that are too large to be read.
+        let error = error.to_string();
+        let known = ["recursion limit", "number out of range", "surrogate", "escape"];
+        assert!(known.iter().any(|known| error.contains(known)), "{part}: {error}");
     }
-    let _ = part.parse::<DatabaseSchema>();
-    let _ = part.parse::<TableUpdates<RowUpdate>>();
-    let _ = part.parse::<Since<TableUpdates<RowUpdate2>>>();
-    if let Ok(reply) = part.parse::<TransactReply>()
+    let _ = json::from_raw::<DatabaseSchema>(part);
+    let _ = json::from_raw::<TableUpdates<RowUpdate>>(part);
+    let _ = json::from_raw::<Since<TableUpdates<RowUpdate2>>>(part);
+    if let Ok(reply) = json::from_raw::<TransactReply>(part)
         && let Ok(results) = reply.check(3)
     {
         for result in results {
@@ -105,8 +99,6 @@ pub fn values(data: &[u8]) {
         let written = serde_json::to_string(&value).unwrap_or_else(|error| panic!("{value:?}: {error}"));
         let again = json::from_str::<Value>(&written).unwrap_or_else(|error| panic!("{written}: {error}"));
         assert_eq!(again, value, "{written}");
-        let other: Value = serde_json::from_str(&written).unwrap_or_else(|error| panic!("{written}: {error}"));
-        assert_eq!(other, value, "{written}, as serde_json reads it");
     }
     if let Ok(row) = json::from_str::<Row>(input) {
         let written = serde_json::to_string(&row).unwrap_or_else(|error| panic!("{row:?}: {error}"));

@@ -11,7 +11,6 @@ use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use ovs_plugin::ovsdb::frame::Framer;
-use ovs_plugin::ovsdb::json::{self, Unescaped};
 use ovs_plugin::ovsdb::message::Message;
 use ovs_plugin::ovsdb::operation::{Condition, Mutation, Mutator, Operation, Row};
 use ovs_plugin::ovsdb::schema::DatabaseSchema;
@@ -53,20 +52,13 @@ fn values(criterion: &mut Criterion) {
     let row = rows::interface(7);
     let mut group = criterion.benchmark_group("values");
     group.throughput(Throughput::Bytes(row.len() as u64));
-    group.bench_function("a row, typed, borrowing", |bencher| {
-        let unescaped = Unescaped::default();
-        bencher.iter(|| json::borrow_str::<rows::Interface<&str>>(black_box(&row), &unescaped).unwrap());
-    });
-    group.bench_function("a row, typed, owning", |bencher| {
-        bencher.iter(|| json::from_str::<rows::Interface<Box<str>>>(black_box(&row)).unwrap());
+    group.bench_function("a row, typed", |bencher| {
+        bencher.iter(|| serde_json::from_str::<rows::Interface>(black_box(&row)).unwrap());
     });
     group.bench_function("a row of any table", |bencher| {
-        bencher.iter(|| json::from_str::<Row>(black_box(&row)).unwrap());
-    });
-    group.bench_function("a row of any table, by serde_json", |bencher| {
         bencher.iter(|| serde_json::from_str::<Row>(black_box(&row)).unwrap());
     });
-    let parsed: Row = json::from_str(&row).unwrap();
+    let parsed: Row = serde_json::from_str(&row).unwrap();
     group.bench_function("a row written", |bencher| bencher.iter(|| serde_json::to_vec(black_box(&parsed)).unwrap()));
     group.finish();
 }

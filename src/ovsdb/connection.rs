@@ -23,14 +23,15 @@ use rustix::io::Errno;
 use rustix::net::SendFlags;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::AbortHandle;
 use tracing::{debug, warn};
 
 use super::error::{CallError, Disconnect, REPEATED, beginning_of};
-use super::frame::{self, DEPTH, Framer, Limits, Scan, Text};
-use super::json::{self, Part};
+use super::frame::{self, DEPTH, Framer, Limits, Scan};
+use super::json;
 use super::message::{Answer, Message, MessageError, Request};
 use super::monitor::{self, MonitorRequests, Notice, Since, Sink, Updates};
 use super::remote::Remote;
@@ -107,7 +108,7 @@ struct Pending {
     complete: Complete,
 }
 
-pub(super) type Outcome<'a> = Result<Option<Part<'a>>, CallError>;
+pub(super) type Outcome<'a> = Result<Option<&'a RawValue>, CallError>;
 pub(super) type Complete = Box<dyn FnOnce(Outcome<'_>) + Send>;
 
 /// An answer that is on its way. It comes as `T`.
@@ -278,7 +279,7 @@ impl Connection {
         &self,
         method: &'static str,
         params: impl FnOnce(&str) -> serde_json::Value,
-        read: impl FnOnce(Part<'_>) -> Result<T, json::Error> + Send + 'static,
+        read: impl FnOnce(&RawValue) -> Result<T, json::Error> + Send + 'static,
         sink: Sink,
     ) -> Reply<T> {
         let id = self.shared.register(sink);
@@ -290,7 +291,7 @@ impl Connection {
     where
         T: DeserializeOwned + Send + 'static,
     {
-        self.call_with(method, params, |result| json::from_str(result.get()))
+        self.call_with(method, params, |result| json::from_raw(result))
     }
 
     /// As [`Connection::call`]; the result is read where it lies in the read buffer, as soon as it is there.
@@ -298,13 +299,13 @@ impl Connection {
         &self,
         method: &'static str,
         params: impl Serialize,
-        read: impl FnOnce(Part<'_>) -> Result<T, json::Error> + Send + 'static,
+        read: impl FnOnce(&RawValue) -> Result<T, json::Error> + Send + 'static,
     ) -> Reply<T> {
         let (sender, receiver) = oneshot::channel();
         let complete: Complete = Box::new(move |outcome| {
             // Nobody waits any more: the answer is of no interest.
             let _ = sender.send(outcome.and_then(|result| {
-                read(result.unwrap_or(Part::NULL))
+                read(result.unwrap_or(RawValue::NULL))
                     .map_err(|error| CallError::Unexpected { method, reason: error.to_string() })
             }));
         });
@@ -409,7 +410,7 @@ enum Unsendable {
 /// (lib/json.c: "null bytes not supported in quoted strings"), and too many levels. The first costs everybody on the
 /// connection their calls.
 fn check(text: &[u8]) -> Result<(), Unsendable> {
-    Scan::default().advance(text, 0, DEPTH).map_err(|_| Unsendable::TooDeep)?;
+    Scan::default().advance(text, DEPTH).map_err(|_| Unsendable::TooDeep)?;
     let mut rest = text;
     while let Some(at) = rest.iter().position(|byte| *byte == b'\\') {
         rest = rest.get(at + 1..).unwrap_or_default();
@@ -526,11 +527,10 @@ impl Shared {
     }
 
     /// Acts upon one message of the server.
-    fn receive(&self, text: Text<'_>) -> Result<(), Disconnect> {
-        let bytes = text.bytes;
+    fn receive(&self, text: &[u8]) -> Result<(), Disconnect> {
         let no_message = |error: MessageError| Disconnect::NoMessage {
             problem: format!("this is no OVSDB: {error}"),
-            beginning: frame::beginning(bytes),
+            beginning: frame::beginning(text),
         };
         match Message::parse(text).map_err(no_message)? {
             Message::Reply { id, outcome } => {
@@ -558,21 +558,21 @@ impl Shared {
         Ok(())
     }
 
-    fn notified(&self, method: &str, params: Option<Part<'_>>) -> Result<(), Disconnect> {
+    fn notified(&self, method: &str, params: Option<&RawValue>) -> Result<(), Disconnect> {
         let unreadable = |error: json::Error| Disconnect::Message(format!("{method}: {error}"));
-        let params = params.map_or("[]", Part::get);
+        let params = params.map_or("[]", RawValue::get);
         match method {
             "update" | "update2" => {
-                let (id, tables): (Part<'_>, Part<'_>) = json::from_str(params).map_err(unreadable)?;
+                let (id, tables): (&RawValue, &RawValue) = json::from_str(params).map_err(unreadable)?;
                 self.tell(id, Notice::Changed(None, tables));
             }
             "update3" => {
-                let (id, transaction, tables): (Part<'_>, PlainUuid, Part<'_>) =
+                let (id, transaction, tables): (&RawValue, PlainUuid, &RawValue) =
                     json::from_str(params).map_err(unreadable)?;
                 self.tell(id, Notice::Changed(Some(transaction), tables));
             }
             "monitor_canceled" => {
-                let (id,): (Part<'_>,) = json::from_str(params).map_err(unreadable)?;
+                let (id,): (&RawValue,) = json::from_str(params).map_err(unreadable)?;
                 self.tell(id, Notice::Canceled);
             }
             "locked" | "stolen" => {
@@ -586,9 +586,9 @@ impl Shared {
         Ok(())
     }
 
-    fn tell(&self, id: Part<'_>, notice: Notice<'_>) {
+    fn tell(&self, id: &RawValue, notice: Notice<'_>) {
         // Ours are all strings; one that is none is not ours.
-        let Ok(id) = id.parse::<String>() else {
+        let Ok(id) = json::from_raw::<String>(id) else {
             return debug!(id = id.get(), "an update of a monitor that was never asked for");
         };
         let sink = self.lock().monitors.get(&id).cloned();

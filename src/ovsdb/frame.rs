@@ -3,12 +3,8 @@
 //! OVSDB's JSON-RPC has no framing of its own: objects follow each other with or without white space, several in one
 //! read or one over many reads. So the end of a text is found by following brackets and strings, nothing more; what
 //! is inside is judged when the text is parsed. Every byte is looked at once, however the stream is cut, because the
-//! scan goes on where it stopped, and blocks of 64 are looked at together. Bytes are compared, not characters: no byte of a multi-byte UTF-8 character is an
-//! ASCII one, so a character that is split between two reads needs no care.
-
-use std::ops::Range;
-
-use super::simd::{BLOCK, Marks, widely};
+//! scan goes on where it stopped. Bytes are compared, not characters: no byte of a multi-byte UTF-8 character is an ASCII
+//! one, so a character that is split between two reads needs no care.
 
 /// How large and how deep one text may be.
 #[derive(Clone, Copy, Debug)]
@@ -56,22 +52,6 @@ pub fn beginning(bytes: &[u8]) -> String {
     format!("\"{}\"{cut}", shown.escape_ascii())
 }
 
-/// One whole JSON text.
-#[derive(Clone, Debug)]
-pub struct Text<'a> {
-    /// The text.
-    pub bytes: &'a [u8],
-    /// Where the last array or object inside of it begins and ends, which is found on the way: in a reply it is nearly
-    /// always the result, which may be nearly all of the text. Empty if there is none.
-    pub inner: Range<usize>,
-}
-
-impl<'a> From<&'a [u8]> for Text<'a> {
-    fn from(bytes: &'a [u8]) -> Self {
-        Text { bytes, inner: 0..0 }
-    }
-}
-
 /// Owns the bytes that were read and hands out whole JSON texts.
 #[derive(Debug, Default)]
 pub struct Framer {
@@ -113,7 +93,7 @@ impl Framer {
     }
 
     /// The next whole text, or `None` when more bytes are needed.
-    pub fn next_text(&mut self) -> Result<Option<Text<'_>>, FrameError> {
+    pub fn next_text(&mut self) -> Result<Option<&[u8]>, FrameError> {
         if self.scan.depth == 0 && !self.find_start()? {
             return Ok(None);
         }
@@ -125,7 +105,7 @@ impl Framer {
         Ok(end.map(|end| {
             let text = self.start..end;
             self.start = end;
-            Text { bytes: &self.buffer[text], inner: self.scan.inner.clone() }
+            &self.buffer[text]
         }))
     }
 
@@ -156,7 +136,7 @@ impl Framer {
 
     /// Goes on from `scanned` to the bracket that closes the text.
     fn find_end(&mut self) -> Result<Option<usize>, FrameError> {
-        let end = self.scan.advance(&self.buffer[self.scanned..], self.scanned - self.start, self.limits.depth);
+        let end = self.scan.advance(&self.buffer[self.scanned..], self.limits.depth);
         let end = end.map_err(|TooDeep| FrameError::TooDeep(self.limits.depth))?.map(|length| self.scanned + length);
         self.scanned = end.unwrap_or(self.buffer.len());
         Ok(end)
@@ -164,15 +144,13 @@ impl Framer {
 }
 
 /// Follows brackets and strings, nothing more.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(super) struct Scan {
     /// Brackets that are open.
-    pub(super) depth: usize,
+    depth: usize,
     in_string: bool,
     /// The next byte follows a backslash.
     escaped: bool,
-    /// The last array or object in the outermost one, as far as it has been seen.
-    inner: Range<usize>,
 }
 
 /// More brackets are open than are allowed.
@@ -180,108 +158,30 @@ pub(super) struct Scan {
 pub(super) struct TooDeep;
 
 impl Scan {
-    /// Follows the bytes until all brackets are closed, and tells how many bytes that takes; or to their end. `before`
-    /// is how many bytes of the text came earlier.
-    pub(super) fn advance(&mut self, bytes: &[u8], before: usize, most: usize) -> Result<Option<usize>, TooDeep> {
-        widely!(blocks(self, bytes, before, most) as wide_blocks)
-    }
-
-    #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx2,popcnt")]
-    fn wide_blocks(&mut self, bytes: &[u8], before: usize, most: usize) -> Result<Option<usize>, TooDeep> {
-        self.blocks::<true>(bytes, before, most)
-    }
-
-    #[inline(always)]
-    fn blocks<const WIDE: bool>(&mut self, bytes: &[u8], before: usize, most: usize) -> Result<Option<usize>, TooDeep> {
-        let (blocks, rest) = bytes.as_chunks::<BLOCK>();
-        for (index, block) in blocks.iter().enumerate() {
-            if let Some(length) = self.block::<WIDE>(block, before + index * BLOCK, most)? {
-                return Ok(Some(index * BLOCK + length));
-            }
-        }
-        let length = self.bytes(rest, before + blocks.len() * BLOCK, most)?;
-        Ok(length.map(|length| blocks.len() * BLOCK + length))
-    }
-
-    /// A block at once, unless a byte in it is escaped.
-    #[inline(always)]
-    fn block<const WIDE: bool>(
-        &mut self,
-        block: &[u8; BLOCK],
-        before: usize,
-        most: usize,
-    ) -> Result<Option<usize>, TooDeep> {
-        let Marks { quotes, backslashes, opening, closing } = Marks::of::<WIDE>(block);
-        if backslashes != 0 || self.escaped {
-            return self.bytes(block, before, most);
-        }
-        let strings = before_and_at(quotes) ^ if self.in_string { u64::MAX } else { 0 };
-        let (opening, closing) = (opening & !strings, closing & !strings);
-        let (opened, closed) = (opening.count_ones() as usize, closing.count_ones() as usize);
-        if closed + 1 < self.depth && self.depth + opened <= most {
-            self.depth = self.depth + opened - closed;
-        } else {
-            // It may get shallow or too deep in between.
-            let mut brackets = opening | closing;
-            while brackets != 0 {
-                let at = brackets.trailing_zeros() as usize;
-                if self.bracket(opening >> at & 1 != 0, before + at, most)? {
-                    self.in_string = false;
-                    return Ok(Some(at + 1));
-                }
-                brackets &= brackets - 1;
-            }
-        }
-        self.in_string = strings >> (BLOCK - 1) != 0;
-        Ok(None)
-    }
-
-    /// Byte by byte.
-    fn bytes(&mut self, bytes: &[u8], before: usize, most: usize) -> Result<Option<usize>, TooDeep> {
+    /// Follows the bytes until all brackets are closed, and tells how many bytes that takes; or to their end.
+    pub(super) fn advance(&mut self, bytes: &[u8], most: usize) -> Result<Option<usize>, TooDeep> {
         for (at, byte) in bytes.iter().enumerate() {
             match byte {
                 _ if self.escaped => self.escaped = false,
                 b'"' => self.in_string = !self.in_string,
                 b'\\' if self.in_string => self.escaped = true,
-                b'{' | b'[' | b'}' | b']'
-                    if !self.in_string && self.bracket(matches!(byte, b'{' | b'['), before + at, most)? =>
-                {
-                    return Ok(Some(at + 1));
+                b'{' | b'[' if !self.in_string => {
+                    self.depth += 1;
+                    if self.depth > most {
+                        return Err(TooDeep);
+                    }
+                }
+                b'}' | b']' if !self.in_string => {
+                    self.depth -= 1;
+                    if self.depth == 0 {
+                        return Ok(Some(at + 1));
+                    }
                 }
                 _ => {}
             }
         }
         Ok(None)
     }
-
-    /// One bracket; tells whether it closes the text.
-    #[inline(always)]
-    fn bracket(&mut self, opens: bool, at: usize, most: usize) -> Result<bool, TooDeep> {
-        if opens {
-            if self.depth == 1 {
-                self.inner = at..at;
-            }
-            self.depth += 1;
-            if self.depth > most {
-                return Err(TooDeep);
-            }
-        } else {
-            self.depth -= 1;
-            if self.depth == 1 {
-                self.inner.end = at + 1;
-            }
-        }
-        Ok(self.depth == 0)
-    }
-}
-
-/// Bit n of the result tells whether an odd number of the bits 0 to n is set: whether a string is open there.
-fn before_and_at(mut bits: u64) -> u64 {
-    for shift in [1, 2, 4, 8, 16, 32] {
-        bits ^= bits << shift;
-    }
-    bits
 }
 
 #[cfg(test)]
@@ -295,7 +195,7 @@ mod tests {
         for piece in pieces {
             framer.space().extend_from_slice(piece);
             while let Some(text) = framer.next_text()? {
-                texts.push(String::from_utf8_lossy(text.bytes).into_owned());
+                texts.push(String::from_utf8_lossy(text).into_owned());
             }
         }
         framer.finish().map(|()| texts)
@@ -322,30 +222,6 @@ mod tests {
             for second in first..stream.len() {
                 let pieces = [&stream[..first], &stream[first..second], &stream[second..]];
                 assert_eq!(cut(&pieces, Limits::default()).unwrap(), whole, "cut at {first} and {second}");
-            }
-        }
-    }
-
-    #[test]
-    fn the_last_part_inside_is_found_on_the_way_wherever_the_stream_is_cut() {
-        let rows = r#"{"a\\\"]}":["map",[["k","v"]]]},"#.repeat(9);
-        let part = format!(r#"[{rows}{{}}]"#);
-        for (text, part) in [
-            (format!(r#"{{"id":[1],"result":{part},"error":null}}"#), &*part),
-            (format!(r#"{{"params":{part}}}"#), &*part),
-            (r#"{"id":1,"result":"[]"}"#.to_owned(), ""),
-        ] {
-            let stream = format!("{{\"x\":[]}}{text}");
-            for cut in 0..stream.len() {
-                let mut framer = Framer::default();
-                let mut found = Vec::new();
-                for piece in [&stream[..cut], &stream[cut..]] {
-                    framer.space().extend_from_slice(piece.as_bytes());
-                    while let Some(Text { bytes, inner }) = framer.next_text().unwrap() {
-                        found.push(String::from_utf8(bytes[inner].to_vec()).unwrap());
-                    }
-                }
-                assert_eq!(found, ["[]", part], "cut at {cut}");
             }
         }
     }

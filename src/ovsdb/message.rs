@@ -7,9 +7,9 @@
 use std::borrow::Cow;
 
 use super::error::ServerError;
-use super::frame::Text;
-use super::json::{self, Part};
+use super::json;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 /// One message from the peer, its contents still unparsed.
 #[derive(Debug)]
@@ -17,25 +17,25 @@ pub enum Message<'a> {
     /// The answer to one of our requests.
     Reply {
         /// The id as we sent it.
-        id: Part<'a>,
+        id: &'a RawValue,
         /// The `result`, or the `error` when there is one. `None` is a result of `null`.
-        outcome: Result<Option<Part<'a>>, ServerError>,
+        outcome: Result<Option<&'a RawValue>, ServerError>,
     },
     /// The peer asks and wants an answer; in practice `echo`.
     Request {
         /// To be given back unchanged.
-        id: Part<'a>,
+        id: &'a RawValue,
         /// What is asked.
         method: Cow<'a, str>,
         /// Its arguments.
-        params: Option<Part<'a>>,
+        params: Option<&'a RawValue>,
     },
     /// The peer tells: `update`, `update2`, `update3`, `locked`, `stolen`, `monitor_canceled`.
     Notification {
         /// What is told.
         method: Cow<'a, str>,
         /// Its arguments.
-        params: Option<Part<'a>>,
+        params: Option<&'a RawValue>,
     },
 }
 
@@ -57,29 +57,28 @@ pub enum MessageError {
 #[derive(Deserialize)]
 struct Envelope<'a> {
     #[serde(borrow, default)]
-    id: Option<Part<'a>>,
+    id: Option<&'a RawValue>,
     #[serde(borrow, default)]
     method: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
-    params: Option<Part<'a>>,
+    params: Option<&'a RawValue>,
     #[serde(borrow, default)]
-    result: Option<Part<'a>>,
+    result: Option<&'a RawValue>,
     #[serde(borrow, default)]
-    error: Option<Part<'a>>,
+    error: Option<&'a RawValue>,
 }
 
 impl<'a> Message<'a> {
     /// Reads one text, as [`super::frame::Framer`] cuts it.
-    pub fn parse(text: impl Into<Text<'a>>) -> Result<Self, MessageError> {
-        let Text { bytes, inner } = text.into();
-        let Envelope { id, method, params, result, error } = json::from_str_with(std::str::from_utf8(bytes)?, inner)?;
+    pub fn parse(text: &'a [u8]) -> Result<Self, MessageError> {
+        let Envelope { id, method, params, result, error } = json::from_str(std::str::from_utf8(text)?)?;
         match (method, id) {
             (Some(method), Some(id)) => Ok(Message::Request { id, method, params }),
             (Some(method), None) => Ok(Message::Notification { method, params }),
             (None, Some(id)) => {
                 let outcome = match error {
                     None => Ok(result),
-                    Some(error) => Err(error.parse()?),
+                    Some(error) => Err(json::from_raw(error)?),
                 };
                 Ok(Message::Reply { id, outcome })
             }
@@ -99,8 +98,8 @@ pub(super) struct Request<'a, P> {
 /// Our answer to a request of the server.
 #[derive(Serialize)]
 pub(super) struct Answer<'a> {
-    pub(super) id: Part<'a>,
-    pub(super) result: Option<Part<'a>>,
+    pub(super) id: &'a RawValue,
+    pub(super) result: Option<&'a RawValue>,
     pub(super) error: Option<&'a str>,
 }
 
@@ -119,7 +118,7 @@ mod tests {
             match Message::parse(text.as_bytes()).unwrap() {
                 Message::Reply { id, outcome } => {
                     assert_eq!(id.get(), "1");
-                    assert_eq!(outcome.unwrap().map(Part::get), expected);
+                    assert_eq!(outcome.unwrap().map(RawValue::get), expected);
                 }
                 other => panic!("{other:?}"),
             }
@@ -148,17 +147,17 @@ mod tests {
 
     #[test]
     fn requests_and_notifications_differ_by_their_id() {
-        let echo = Message::parse(&br#"{"id":"echo","method":"echo","params":[]}"#[..]).unwrap();
+        let echo = Message::parse(br#"{"id":"echo","method":"echo","params":[]}"#).unwrap();
         assert!(matches!(echo, Message::Request { id, .. } if id.get() == "\"echo\""));
-        let update = Message::parse(&br#"{"id":null,"method":"update2","params":["m",{}]}"#[..]).unwrap();
+        let update = Message::parse(br#"{"id":null,"method":"update2","params":["m",{}]}"#).unwrap();
         assert!(matches!(update, Message::Notification { method, .. } if method == "update2"));
     }
 
     #[test]
     fn nonsense_is_refused() {
-        assert!(Message::parse(&b"{}"[..]).is_err());
-        assert!(Message::parse(&b"{\"method\":7}"[..]).is_err());
-        assert!(Message::parse(&b"{\"id\":1,}"[..]).is_err());
-        assert!(Message::parse(&b"{\"id\":1,\"error\":[]}"[..]).is_err());
+        assert!(Message::parse(b"{}").is_err());
+        assert!(Message::parse(b"{\"method\":7}").is_err());
+        assert!(Message::parse(b"{\"id\":1,}").is_err());
+        assert!(Message::parse(b"{\"id\":1,\"error\":[]}").is_err());
     }
 }

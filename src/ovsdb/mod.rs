@@ -20,7 +20,6 @@ pub mod operation;
 pub mod remote;
 pub mod replica;
 pub mod schema;
-mod simd;
 pub mod text;
 pub mod transaction;
 pub mod value;

@@ -1,17 +1,16 @@
 //! Monitors: asking to be told of changes, and reading what is told (RFC 7047 section 4.1.5, ovsdb-server(7)).
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::future::poll_fn;
-use std::marker::PhantomData;
 use std::sync::Arc;
 
-use serde::de::{DeserializeOwned, MapAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 
 use super::connection::Shared;
-use super::json::Part;
+use super::json;
 use super::operation::{Condition, Name, Row};
 use super::value::PlainUuid;
 
@@ -81,49 +80,6 @@ pub enum RowUpdate2<R = Row> {
     Delete,
 }
 
-/// The rows of one table in the order in which they were told, put into a collection one by one as they are read.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Rows<R, C = Vec<(PlainUuid, R)>>(pub C, PhantomData<R>);
-
-impl<'de, R, C> Deserialize<'de> for Rows<R, C>
-where
-    R: Deserialize<'de>,
-    C: Default + Extend<(PlainUuid, R)>,
-{
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct RowsVisitor<R, C>(PhantomData<(R, C)>);
-
-        impl<'de, R: Deserialize<'de>, C: Default + Extend<(PlainUuid, R)>> Visitor<'de> for RowsVisitor<R, C> {
-            type Value = Rows<R, C>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("rows by their identities")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut collection = C::default();
-                let mut failed = None;
-                collection.extend(std::iter::from_fn(|| {
-                    let entry = map.next_key().and_then(|key| match key {
-                        Some(key) => map.next_value().map(|row| Some((key, row))),
-                        None => Ok(None),
-                    });
-                    entry.unwrap_or_else(|error| {
-                        failed = Some(error);
-                        None
-                    })
-                }));
-                match failed {
-                    None => Ok(Rows(collection, PhantomData)),
-                    Some(error) => Err(error),
-                }
-            }
-        }
-
-        deserializer.deserialize_map(RowsVisitor(PhantomData))
-    }
-}
-
 /// The first answer of `monitor_cond_since`.
 #[derive(Debug, Deserialize)]
 pub struct Since<T>(
@@ -175,7 +131,7 @@ pub(super) type Sink = Box<dyn FnMut(Notice<'_>) -> bool + Send>;
 
 /// A notification before its contents are read.
 pub(super) enum Notice<'a> {
-    Changed(Option<PlainUuid>, Part<'a>),
+    Changed(Option<PlainUuid>, &'a RawValue),
     Canceled,
 }
 
@@ -185,7 +141,7 @@ pub(super) fn channel<T: DeserializeOwned + Send + 'static>() -> (Sink, mpsc::Un
     let sink = Box::new(move |notice: Notice<'_>| {
         let update = match notice {
             Notice::Canceled => Update::Canceled,
-            Notice::Changed(transaction, tables) => match tables.parse() {
+            Notice::Changed(transaction, tables) => match json::from_raw(tables) {
                 Ok(tables) => Update::Changed(transaction, tables),
                 Err(error) => Update::Unreadable(error.to_string()),
             },

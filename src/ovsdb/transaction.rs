@@ -5,9 +5,10 @@ use std::fmt;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::ser::{Serialize, SerializeSeq, Serializer};
 use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 
 use super::error::{Kept, REPEATED, ServerError, Syntax, Words, beginning_of};
-use super::json::{self, OwnedPart};
+use super::json;
 use super::known;
 use super::operation::{Condition, Name, Operation, Row};
 use super::value::{NamedUuid, Uuid};
@@ -78,7 +79,7 @@ pub struct OperationResult {
 #[derive(Debug)]
 enum Rows {
     /// As the server wrote them.
-    Text(OwnedPart),
+    Text(Box<RawValue>),
     /// From memory.
     Known(Vec<Row>),
 }
@@ -102,7 +103,7 @@ impl OperationResult {
     /// The rows of a select.
     pub fn rows<T: DeserializeOwned>(&self) -> Result<Vec<T>, json::Error> {
         match &self.rows {
-            Some(Rows::Text(rows)) => rows.parse(),
+            Some(Rows::Text(rows)) => json::from_raw(rows),
             Some(Rows::Known(rows)) => rows.iter().map(|row| known::read_row(row)).collect(),
             None => Err(serde::de::Error::missing_field("rows")),
         }
@@ -135,10 +136,10 @@ impl<'de> Deserialize<'de> for Element {
         struct Fields {
             uuid: Option<Uuid>,
             count: Option<u64>,
-            rows: Option<OwnedPart>,
+            rows: Option<Box<RawValue>>,
             error: Option<Words>,
             details: Option<Words>,
-            syntax: Option<OwnedPart>,
+            syntax: Option<Box<RawValue>>,
         }
 
         Ok(match Option::<Fields>::deserialize(deserializer)? {
@@ -155,8 +156,8 @@ impl<'de> Deserialize<'de> for Element {
 }
 
 /// `syntax` is JSON text inside of a JSON string.
-fn plain(syntax: &OwnedPart) -> String {
-    syntax.parse().map_or_else(|_| beginning_of(syntax.get(), REPEATED), |Kept(text): Syntax| text)
+fn plain(syntax: &RawValue) -> String {
+    json::from_raw(syntax).map_or_else(|_| beginning_of(syntax.get(), REPEATED), |Kept(text): Syntax| text)
 }
 
 impl<'de> Deserialize<'de> for TransactReply {

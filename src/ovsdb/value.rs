@@ -14,7 +14,7 @@ use std::marker::PhantomData;
 use std::str::FromStr;
 
 use serde::de::value::SeqDeserializer;
-use serde::de::{self, Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{self, Deserialize, Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde::ser::{Serialize, SerializeSeq, SerializeTuple, Serializer};
 use smallvec::SmallVec;
 
@@ -869,20 +869,6 @@ where
                 f.write_str("[\"map\", [[key, value], …]]")
             }
 
-            #[inline(always)]
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Map<K, V>, A::Error> {
-                let mut pairs = Pairs::new();
-                while let Some(key) = map.next_key()? {
-                    pairs.push((key, map.next_value()?));
-                }
-                Ok(Map::from_pairs(pairs))
-            }
-
-            /// The reader is not ours: whatever it is, it has an array.
-            fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<Map<K, V>, D::Error> {
-                deserializer.deserialize_seq(self)
-            }
-
             #[inline]
             fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Map<K, V>, A::Error> {
                 match sequence.next_element()? {
@@ -913,42 +899,14 @@ where
             #[inline]
             fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Map<K, V>, A::Error> {
                 let mut pairs = Pairs::new();
-                while let Some(pair) = sequence.next_element_seed(PairSeed(PhantomData))? {
+                while let Some(pair) = sequence.next_element()? {
                     pairs.push(pair);
                 }
                 Ok(Map::from_pairs(pairs))
             }
         }
 
-        /// Reads one pair; what serde has for tuples comes to the same, but is not inlined.
-        struct PairSeed<K, V>(PhantomData<(K, V)>);
-
-        impl<'de, K: Deserialize<'de>, V: Deserialize<'de>> de::DeserializeSeed<'de> for PairSeed<K, V> {
-            type Value = (K, V);
-
-            #[inline(always)]
-            fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(K, V), D::Error> {
-                deserializer.deserialize_seq(self)
-            }
-        }
-
-        impl<'de, K: Deserialize<'de>, V: Deserialize<'de>> Visitor<'de> for PairSeed<K, V> {
-            type Value = (K, V);
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("[key, value]")
-            }
-
-            #[inline(always)]
-            fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<(K, V), A::Error> {
-                let missing = |length| move || de::Error::invalid_length(length, &"a key and a value");
-                let key = sequence.next_element_seed(PhantomData)?.ok_or_else(missing(0))?;
-                let value = sequence.next_element_seed(PhantomData)?.ok_or_else(missing(1))?;
-                Ok((key, value))
-            }
-        }
-
-        deserializer.deserialize_newtype_struct(super::json::MAP, MapVisitor(PhantomData))
+        deserializer.deserialize_seq(MapVisitor(PhantomData))
     }
 }
 

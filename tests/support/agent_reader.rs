@@ -61,7 +61,7 @@ impl Reader {
 
     /// Reads on inside of a block, and gives what is left behind its end.
     fn continue_block<'a>(&mut self, mut block: Message, rest: &'a [u8]) -> &'a [u8] {
-        match memchr::memmem::find(rest, TERMINATOR) {
+        match rest.windows(TERMINATOR.len()).position(|window| window == TERMINATOR) {
             Some(end) => {
                 block.data.extend_from_slice(&rest[..end]);
                 self.close(block, &rest[end + TERMINATOR.len()..])

@@ -5,69 +5,39 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use ovs_plugin::ovsdb::frame::Framer;
-use ovs_plugin::ovsdb::json::{Part, Unescaped};
+use ovs_plugin::ovsdb::json;
 use ovs_plugin::ovsdb::message::Message;
-use ovs_plugin::ovsdb::monitor::{RowUpdate2, Rows, Since};
-use ovs_plugin::ovsdb::value::PlainUuid;
+use ovs_plugin::ovsdb::monitor::Since;
 use serde::de::IgnoredAny;
 
-use super::rows::{self, Interface, Tables};
+use super::rows::{self, Tables};
 use super::{DOOR, ROWS, size};
-use crate::measure::{Figure, Target};
+use crate::measure::Figure;
 
 /// As much as one read of a socket brings.
 const PIECE: usize = 64 * 1024;
 
-/// Takes rows and keeps none, as a replica does that has its own form for them.
-#[derive(Default)]
-struct Passing(usize);
-
-impl<R> Extend<R> for Passing {
-    fn extend<I: IntoIterator<Item = R>>(&mut self, rows: I) {
-        for row in rows {
-            black_box(&row);
-            self.0 += 1;
-        }
-    }
-}
-
-type Reply<R, C> = Since<Tables<Rows<RowUpdate2<R>, C>>>;
-type Kept<R> = Vec<(PlainUuid, RowUpdate2<R>)>;
-
-/// Reads a result and tells how many rows there were and, before they are dropped, what the time is.
-type Read = fn(Part<'_>) -> Result<(usize, Instant)>;
-
 pub fn measure(rounds: usize) -> Result<Vec<Figure>> {
     let bytes = rows::reply(ROWS as u64);
     eprintln!("  a reply of {:.1} MB", bytes.len() as f64 / 1e6);
-    let cases: [(&str, Read, Option<Target>); 4] = [
-        ("cut, typed rows that borrow, one by one", borrowed_passing, Some(Target::AtLeast(0.6))),
-        ("cut, typed rows that borrow, all kept", borrowed_kept, None),
-        ("cut, typed rows that own, one by one", owned_passing, None),
-        ("cut, typed rows that own, all kept", owned_kept, None),
-    ];
-    let mut figures = Vec::new();
-    for (what, read, target) in cases {
-        eprintln!("  {what}");
-        let mut times = Vec::new();
-        // The first round is not counted: the memory is new to the process.
-        for round in 0..=rounds {
-            // Whoever is first in one round is second in the next.
-            let (ours, theirs) = if round % 2 == 0 {
-                let ours = cut_and_read(&bytes, ROWS, read)?;
-                (ours, ignored(&bytes)?)
-            } else {
-                let theirs = ignored(&bytes)?;
-                (cut_and_read(&bytes, ROWS, read)?, theirs)
-            };
-            if round > 0 {
-                times.push((ours, theirs));
-            }
+    let what = "cut, typed rows, all kept";
+    eprintln!("  {what}");
+    let mut times = Vec::new();
+    // The first round is not counted: the memory is new to the process.
+    for round in 0..=rounds {
+        // Whoever is first in one round is second in the next.
+        let (ours, theirs) = if round % 2 == 0 {
+            let ours = cut_and_read(&bytes, ROWS)?;
+            (ours, ignored(&bytes)?)
+        } else {
+            let theirs = ignored(&bytes)?;
+            (cut_and_read(&bytes, ROWS)?, theirs)
+        };
+        if round > 0 {
+            times.push((ours, theirs));
         }
-        let figure = Figure::new(what.to_owned(), DOOR, size(), "serde_json to IgnoredAny", &times);
-        figures.push(figure.with_target(target));
     }
-    Ok(figures)
+    Ok(vec![Figure::new(what.to_owned(), DOOR, size(), "serde_json to IgnoredAny", &times)])
 }
 
 fn ignored(bytes: &[u8]) -> Result<Duration> {
@@ -76,8 +46,9 @@ fn ignored(bytes: &[u8]) -> Result<Duration> {
     Ok(started.elapsed())
 }
 
-/// What is copied into the framer's buffer is not measured: the kernel does that, and for the other as well.
-fn cut_and_read(bytes: &[u8], expected: usize, read: Read) -> Result<Duration> {
+/// Cuts a reply of so many rows, and reads it into typed rows. What is copied into the framer's buffer is not measured:
+/// the kernel does that, and for the other as well.
+pub fn cut_and_read(bytes: &[u8], expected: usize) -> Result<Duration> {
     let mut framer = Framer::default();
     let mut taken = Duration::ZERO;
     let pieces = bytes.chunks(PIECE).len();
@@ -89,38 +60,10 @@ fn cut_and_read(bytes: &[u8], expected: usize, read: Read) -> Result<Duration> {
             continue;
         };
         let Message::Reply { outcome, .. } = Message::parse(text)? else { anyhow::bail!("not taken for a reply") };
-        let (rows, ended) = read(outcome?.context("no result")?)?;
-        taken += ended - started;
+        let reply: Since<Tables> = json::from_raw(outcome?.context("no result")?)?;
+        taken += started.elapsed();
+        let rows = reply.2.interface.len();
         ensure!(rows == expected && index + 1 == pieces, "{rows} rows");
     }
     Ok(taken)
-}
-
-/// Cuts a reply of so many rows, and reads it into rows that own what they hold.
-pub fn owned(bytes: &[u8], expected: usize) -> Result<Duration> {
-    cut_and_read(bytes, expected, owned_kept)
-}
-
-fn borrowed_passing(result: Part<'_>) -> Result<(usize, Instant)> {
-    let unescaped = Unescaped::default();
-    let reply: Reply<Interface<&str>, Passing> = result.borrow(&unescaped)?;
-    Ok((reply.2.interface.0.0, Instant::now()))
-}
-
-fn borrowed_kept(result: Part<'_>) -> Result<(usize, Instant)> {
-    let unescaped = Unescaped::default();
-    let reply: Reply<Interface<&str>, Kept<Interface<&str>>> = result.borrow(&unescaped)?;
-    let ended = Instant::now();
-    Ok((reply.2.interface.0.len(), ended))
-}
-
-fn owned_passing(result: Part<'_>) -> Result<(usize, Instant)> {
-    let reply: Reply<Interface<Box<str>>, Passing> = result.parse()?;
-    Ok((reply.2.interface.0.0, Instant::now()))
-}
-
-fn owned_kept(result: Part<'_>) -> Result<(usize, Instant)> {
-    let reply: Reply<Interface<Box<str>>, Kept<Interface<Box<str>>>> = result.parse()?;
-    let ended = Instant::now();
-    Ok((reply.2.interface.0.len(), ended))
 }

@@ -1,6 +1,5 @@
 //! Reading a whole table from a real server, and one row of it by its name, beside Python's libraries.
 
-use std::collections::HashMap;
 use std::hint::black_box;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -9,10 +8,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use ovs_plugin::ovsdb::Connection;
-use ovs_plugin::ovsdb::monitor::{MonitorRequest, RowUpdate2, Rows};
+use ovs_plugin::ovsdb::monitor::MonitorRequest;
 use ovs_plugin::ovsdb::operation::Condition;
 use ovs_plugin::ovsdb::transaction::Transaction;
-use ovs_plugin::ovsdb::value::PlainUuid;
 use serde_json::json;
 
 use super::rows::{COLUMNS, Interface, Tables};
@@ -21,8 +19,6 @@ use super::{DOOR, ROWS, parse};
 use crate::measure::{Figure, Target};
 
 const DATABASE: &str = "Open_vSwitch";
-type Row = Interface<Box<str>>;
-type Table = HashMap<PlainUuid, RowUpdate2<Row>>;
 
 /// Where Python is fast enough for all rounds. It takes the better part of a minute for 100,000 rows.
 const FEWER_ROWS: usize = 10_000;
@@ -62,7 +58,7 @@ fn alternate(case: &str, rounds: usize, server: &Server, python: &mut Python) ->
             let (answering, bytes) = server.reply(&json!({"Interface": [{"columns": COLUMNS}]}))?;
             let theirs = python.measure(library, case)?;
             all.push((ours, theirs));
-            without_server.push((parse::owned(&bytes, python.rows)?, theirs.saturating_sub(answering)));
+            without_server.push((parse::cut_and_read(&bytes, python.rows)?, theirs.saturating_sub(answering)));
         }
         let figure = |what: &str, times: &[_], target| {
             Figure::new(what.to_owned(), DOOR, size.clone(), name, times).with_target(target)
@@ -88,9 +84,8 @@ async fn read(server: &Server, expected: usize) -> Result<Duration> {
     let started = Instant::now();
     let connection = Connection::open(&server.remote().parse()?).await?;
     let requests = [("Interface".into(), vec![MonitorRequest::columns(COLUMNS)])].into();
-    let (reply, updates) =
-        connection.monitor_cond_since::<Tables<Rows<RowUpdate2<Row>, Table>>>(DATABASE, &requests, None);
-    let rows = tokio::time::timeout(PATIENCE, reply).await??.2.interface.0;
+    let (reply, updates) = connection.monitor_cond_since::<Tables>(DATABASE, &requests, None);
+    let rows = tokio::time::timeout(PATIENCE, reply).await??.2.interface;
     let taken = started.elapsed();
     ensure!(rows.len() == expected, "{} rows", rows.len());
     drop((updates, black_box(rows)));
@@ -104,7 +99,7 @@ async fn look_up(server: &Server, rows: usize) -> Result<Duration> {
     let mut transaction = Transaction::new();
     transaction.select("Interface", vec![Condition::equal("name", name.as_str())], COLUMNS);
     let reply = tokio::time::timeout(PATIENCE, connection.transact(DATABASE, &transaction)).await??;
-    let rows: Vec<Row> = reply.check(1)?.first().context("no result")?.rows()?;
+    let rows: Vec<Interface> = reply.check(1)?.first().context("no result")?.rows()?;
     let taken = started.elapsed();
     ensure!(rows.len() == 1 && *rows[0].name == *name, "{} rows of that name", rows.len());
     Ok(taken)

@@ -3,9 +3,11 @@
 //! The bytes are what ovsdb-server 3.1 sends: members in its order, columns sorted, columns with default values left
 //! out, no blanks.
 
+use std::collections::HashMap;
 use std::fmt::Write;
 
-use ovs_plugin::ovsdb::value::{Map, Optional, Uuid};
+use ovs_plugin::ovsdb::monitor::RowUpdate2;
+use ovs_plugin::ovsdb::value::{Map, Optional, PlainUuid, Uuid};
 use serde::Deserialize;
 
 /// The columns of Interface that are asked for: those that the program itself relies on.
@@ -26,52 +28,31 @@ pub const COLUMNS: &[&str] = &[
     "status",
 ];
 
-/// A row of Interface, typed; `S` is the kind of its strings.
-#[derive(Debug, PartialEq, Deserialize)]
-#[serde(default, bound(deserialize = "S: Deserialize<'de> + Default + Ord"))]
-pub struct Interface<S> {
-    pub name: S,
-    pub r#type: S,
-    pub options: Map<S, S>,
-    pub external_ids: Map<S, S>,
+/// A row of Interface, typed.
+#[derive(Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct Interface {
+    pub name: Box<str>,
+    pub r#type: Box<str>,
+    pub options: Map<Box<str>, Box<str>>,
+    pub external_ids: Map<Box<str>, Box<str>>,
     pub mtu_request: Optional<i64>,
     pub ofport_request: Optional<i64>,
     pub ofport: Optional<i64>,
-    pub error: Optional<S>,
-    pub admin_state: Optional<S>,
-    pub link_state: Optional<S>,
+    pub error: Optional<Box<str>>,
+    pub admin_state: Optional<Box<str>>,
+    pub link_state: Optional<Box<str>>,
     pub mtu: Optional<i64>,
-    pub mac_in_use: Optional<S>,
+    pub mac_in_use: Optional<Box<str>>,
     pub ifindex: Optional<i64>,
-    pub status: Map<S, S>,
-}
-
-impl<S: Default> Default for Interface<S> {
-    fn default() -> Self {
-        Interface {
-            name: Default::default(),
-            r#type: Default::default(),
-            options: Default::default(),
-            external_ids: Default::default(),
-            mtu_request: Default::default(),
-            ofport_request: Default::default(),
-            ofport: Default::default(),
-            error: Default::default(),
-            admin_state: Default::default(),
-            link_state: Default::default(),
-            mtu: Default::default(),
-            mac_in_use: Default::default(),
-            ifindex: Default::default(),
-            status: Default::default(),
-        }
-    }
+    pub status: Map<Box<str>, Box<str>>,
 }
 
 /// The part of a reply or an update that is the tables.
 #[derive(Debug, Deserialize)]
-pub struct Tables<T> {
+pub struct Tables {
     #[serde(rename = "Interface")]
-    pub interface: T,
+    pub interface: HashMap<PlainUuid, RowUpdate2<Interface>>,
 }
 
 /// The identity of the row with this number: looks random, and is the same in every run.

@@ -85,7 +85,7 @@ impl Server {
             ensure!(length > 0, "ovsdb-server closed the connection");
             framer.space().extend_from_slice(&piece[..length]);
             if let Some(text) = framer.next_text()? {
-                return Ok((started.elapsed(), text.bytes.to_vec()));
+                return Ok((started.elapsed(), text.to_vec()));
             }
         }
     }

@@ -14,12 +14,13 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use serde_json::value::RawValue;
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
 use crate::ovsdb::connection::{Outcome, Shared};
 use crate::ovsdb::error::{CallError, Disconnect};
-use crate::ovsdb::json::{self, Part};
+use crate::ovsdb::json;
 use crate::ovsdb::membership;
 use crate::ovsdb::transaction::{TransactParams, TransactReply};
 
@@ -170,7 +171,7 @@ impl Barrier {
                 let proof = membership::proof();
                 let complete = Box::new(move |outcome: Outcome<'_>| {
                     let reply = outcome.and_then(|result| {
-                        json::from_str::<TransactReply>(result.unwrap_or(Part::NULL).get())
+                        json::from_raw::<TransactReply>(result.unwrap_or(RawValue::NULL))
                             .map_err(|error| CallError::Unexpected { method: "transact", reason: error.to_string() })
                     });
                     let proven = membership::proven(reply);

@@ -8,6 +8,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
+use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 use tracing::{debug, info, warn};
 
@@ -17,7 +18,7 @@ use super::tables::{TableShape, Tables, monitor_requests, shapes};
 use super::{Changes, Inner, Live, Options, Phase};
 use crate::ovsdb::connection::Connection;
 use crate::ovsdb::error::{CallError, Disconnect, ErrorClass};
-use crate::ovsdb::json::{self, Part};
+use crate::ovsdb::json;
 use crate::ovsdb::known;
 use crate::ovsdb::membership::{self, Choice, DatabaseRow, Standing, Unfit};
 use crate::ovsdb::monitor::{
@@ -330,7 +331,7 @@ async fn load(
         })
     };
     let to = inner.clone();
-    let initial = move |result: Part<'_>| to.apply(|tables| json::from_str_seed(result.get(), Initial(tables)));
+    let initial = move |result: &RawValue| to.apply(|tables| json::from_str_seed(result.get(), Initial(tables)));
     let database = &options.database;
     let since = since.unwrap_or(Uuid(uuid::Uuid::nil())).to_text();
     let params = |id: &str| json!([database, id, &requests, since]);
@@ -345,7 +346,7 @@ async fn load(
     // Open vSwitch before 2.12 does not know the one above, and before 2.6 knows only what RFC 7047 has.
     for method in ["monitor_cond", "monitor"] {
         let to = inner.clone();
-        let initial = move |result: Part<'_>| to.apply(|tables| json::from_str_seed(result.get(), Whole(tables)));
+        let initial = move |result: &RawValue| to.apply(|tables| json::from_str_seed(result.get(), Whole(tables)));
         match connection.monitor_with(method, |id| json!([database, id, &requests]), initial, sink()).await {
             Ok(()) => return Ok(Arc::new(Live { connection: connection.clone(), barrier })),
             Err(error) => unknown_method(error)?,
@@ -464,7 +465,7 @@ impl Inner {
         tables.transaction()
     }
 
-    fn update(&self, transaction: Option<Uuid>, updates: Part<'_>) -> Result<(), json::Error> {
+    fn update(&self, transaction: Option<Uuid>, updates: &RawValue) -> Result<(), json::Error> {
         self.apply(|tables| {
             json::from_str_seed(updates.get(), TableUpdates(tables))?;
             tables.reached(transaction);
