@@ -7,10 +7,9 @@ use std::fmt;
 use std::future::Future;
 use std::time::Duration;
 
+use ovsdb::driver::Driver;
 use tokio::sync::watch;
 use tokio::time::Instant;
-
-use crate::one_shot;
 
 /// A point in time until which a command may take, unless it is told to stop before.
 #[derive(Clone, Debug)]
@@ -19,6 +18,8 @@ pub struct Deadline {
     /// What the caller has set; what follows a failure is bounded by it, too.
     first: Instant,
     allowed: Duration,
+    /// By whose clock.
+    driver: Driver,
     stop: watch::Receiver<Option<&'static str>>,
 }
 
@@ -44,11 +45,26 @@ impl fmt::Display for Expired {
 }
 
 impl Deadline {
-    /// A deadline from now on, and the means to stop earlier.
+    /// A deadline from now on inside a tokio runtime, and the means to stop earlier.
     pub fn after(allowed: Duration) -> (Self, Stop) {
+        Deadline::on(Driver::Tokio, allowed)
+    }
+
+    /// A deadline from now on, and the means to stop earlier. Whatever is done until then runs on this driver.
+    pub fn on(driver: Driver, allowed: Duration) -> (Self, Stop) {
         let (sender, stop) = watch::channel(None);
         let at = Instant::now() + allowed;
-        (Deadline { at, first: at, allowed, stop }, sender)
+        (Deadline { at, first: at, allowed, driver, stop }, sender)
+    }
+
+    /// A deadline of its own for a part of the work, that no signal cuts short.
+    pub fn window(&self, time: Duration) -> Self {
+        Deadline::on(self.driver, time).0
+    }
+
+    /// What connections are served by until then.
+    pub fn driver(&self) -> Driver {
+        self.driver
     }
 
     /// A deadline that leaves this much time from now, and that no signal cuts short: for tidying up, also after the
@@ -101,22 +117,13 @@ impl Deadline {
             Ok(signal) = async { stop.wait_for(Option::is_some).await.map(|name| *name) } => {
                 Err(Expired::Signal(signal.unwrap_or("a signal")))
             }
-            () = sleep_until(self.at) => Err(Expired::Time(self.allowed)),
+            () = self.driver.sleep_until(self.at.into_std()) => Err(Expired::Time(self.allowed)),
         }
     }
 
     /// Pauses, at most until the deadline.
     pub async fn sleep(&self, pause: Duration) -> Result<(), Expired> {
-        self.limit(sleep_until(Instant::now() + pause)).await
-    }
-}
-
-/// By the clock of whichever runtime this is in.
-async fn sleep_until(at: Instant) {
-    if one_shot::is_active() {
-        one_shot::sleep_until(at.into_std()).await;
-    } else {
-        tokio::time::sleep_until(at).await;
+        self.limit(self.driver.sleep_until((Instant::now() + pause).into_std())).await
     }
 }
 

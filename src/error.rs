@@ -2,10 +2,11 @@
 
 use std::fmt;
 
+use ovsdb::error::{CallError, beginning_of};
+use ovsdb::transaction::TransactError;
+
 use crate::deadline::Expired;
 use crate::links::LinkError;
-use crate::ovsdb::error::{CallError, beginning_of};
-use crate::ovsdb::transaction::TransactError;
 
 /// The longest text of an error that goes out of a door, in bytes. The kernel passes arguments up to half of that
 /// (MAX_ARG_STRLEN), and whoever called by a name of such a length is told it.

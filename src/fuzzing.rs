@@ -5,18 +5,18 @@
 
 use std::sync::OnceLock;
 
+use ovsdb::monitor::{RowUpdate, RowUpdate2, Since, TableUpdates};
+use ovsdb::notation;
+use ovsdb::operation::Row;
+use ovsdb::schema::DatabaseSchema;
+use ovsdb::transaction::TransactReply;
+use ovsdb::value::Value;
+use ovsdb::wire::frame::{Framer, Limits};
+use ovsdb::wire::json;
+use ovsdb::wire::message::Message;
 use serde_json::Value as Json;
 
 use crate::commands;
-use crate::ovsdb::frame::{Framer, Limits};
-use crate::ovsdb::json;
-use crate::ovsdb::message::Message;
-use crate::ovsdb::monitor::{RowUpdate, RowUpdate2, Since, TableUpdates};
-use crate::ovsdb::operation::Row;
-use crate::ovsdb::schema::DatabaseSchema;
-use crate::ovsdb::text;
-use crate::ovsdb::transaction::TransactReply;
-use crate::ovsdb::value::Value;
 
 /// What is fuzzed: it panics when a property does not hold.
 pub type Target = fn(&[u8]);
@@ -95,7 +95,7 @@ pub fn messages(data: &[u8]) {
 pub fn values(data: &[u8]) {
     let Ok(input) = std::str::from_utf8(data) else { return };
     if let Ok(value) = json::from_str::<Value>(input) {
-        let _ = text::to_text(&value);
+        let _ = notation::to_text(&value);
         let written = serde_json::to_string(&value).unwrap_or_else(|error| panic!("{value:?}: {error}"));
         let again = json::from_str::<Value>(&written).unwrap_or_else(|error| panic!("{written}: {error}"));
         assert_eq!(again, value, "{written}");
@@ -111,13 +111,13 @@ pub fn schema(data: &[u8]) {
     let Ok(input) = std::str::from_utf8(data) else { return };
     let Ok(schema) = json::from_str::<DatabaseSchema>(input) else { return };
     for (name, table) in &schema.tables {
-        let _ = text::table(&schema, name);
+        let _ = notation::table(&schema, name);
         for (column, of_column) in &table.columns {
-            let _ = text::column(name, table, column);
+            let _ = notation::column(name, table, column);
             let _ = of_column.ty.expectation().to_string();
-            let _ = text::to_text(&of_column.ty.default_value());
+            let _ = notation::to_text(&of_column.ty.default_value());
             for value in ["1", "[]", "a=b", "{a=1}"] {
-                let _ = text::assignment(name, table, &format!("{column}={value}"));
+                let _ = notation::assignment(name, table, &format!("{column}={value}"));
             }
         }
     }
@@ -133,18 +133,18 @@ pub fn notation(data: &[u8]) {
     });
     let Ok(input) = std::str::from_utf8(data) else { return };
     let (table, setting) = input.split_once('\n').unwrap_or(("Bridge", input));
-    let (name, table) = match text::table(schema, table) {
+    let (name, table) = match notation::table(schema, table) {
         Ok(found) => found,
         Err(error) => return drop(error.to_string()),
     };
-    let assignment = match text::assignment(name, table, setting) {
+    let assignment = match notation::assignment(name, table, setting) {
         Ok(assignment) => assignment,
         Err(error) => return drop(error.to_string()),
     };
-    for (column, value) in text::apply(&Row::new(), [assignment]) {
+    for (column, value) in notation::apply(&Row::new(), [assignment]) {
         // An empty value is written as such.
-        let printed = format!("{column}={}", text::to_text(&value));
-        match text::assignment(name, table, &printed) {
+        let printed = format!("{column}={}", notation::to_text(&value));
+        match notation::assignment(name, table, &printed) {
             Ok(again) => assert_eq!(again.value, value, "{printed}"),
             Err(error) => panic!("{printed}: {error}"),
         }

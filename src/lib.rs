@@ -28,8 +28,6 @@ pub mod error;
 pub mod fuzzing;
 pub mod links;
 pub mod log;
-pub mod one_shot;
-pub mod ovsdb;
 pub mod published;
 pub mod server;
 pub mod settings;

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ovsdb::{Address, AddressError, Host};
+
 use crate::error::Error;
-use crate::ovsdb::Remote;
 
 /// Where the database is: OVSDB remotes, comma separated, tried in order.
 pub const DB: &str = "OVS_PLUGIN_DB";
@@ -37,7 +38,7 @@ pub fn run_directory() -> PathBuf {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     /// The servers to try, in order.
-    pub remotes: Vec<Remote>,
+    pub remotes: Vec<Address>,
     /// The time for one whole command, connecting and waiting included.
     pub timeout: Duration,
     /// The largest answer of the database that is read, in bytes. A server that sends more is given up.
@@ -59,7 +60,7 @@ impl Settings {
             Some(remotes) => remotes.split(',').map(|remote| parse_remote(remote.trim())).collect::<Result<_, _>>()?,
             None => {
                 let rundir = variable(RUNDIR).map_or_else(|| PathBuf::from(DEFAULT_RUNDIR), PathBuf::from);
-                vec![Remote::Unix(rundir.join("db.sock"))]
+                vec![Address::Unix(rundir.join("db.sock"))]
             }
         };
         let timeout = variable(TIMEOUT).map_or(Ok(DEFAULT_TIMEOUT), |seconds| parse_timeout(&seconds))?;
@@ -68,9 +69,19 @@ impl Settings {
     }
 }
 
-fn parse_remote(text: &str) -> Result<Remote, Error> {
-    text.parse()
-        .map_err(|error: crate::ovsdb::remote::RemoteError| Error::Setting { name: DB, problem: error.to_string() })
+fn parse_remote(text: &str) -> Result<Address, Error> {
+    let refuse = |problem| Error::Setting { name: DB, problem };
+    let address: Address = text.parse().map_err(|error: AddressError| refuse(error.to_string()))?;
+    match address {
+        // The shipped program is linked statically, and glibc's resolver can't be.
+        Address::Tcp(Host::Name(_), _) => {
+            Err(refuse(format!("{text:?}: names are not looked up; expected unix:PATH or tcp:IP[:PORT]")))
+        }
+        Address::Ssl(..) => {
+            Err(refuse(format!("{text:?}: TLS is not supported yet; expected unix:PATH or tcp:IP[:PORT]")))
+        }
+        usable => Ok(usable),
+    }
 }
 
 fn parse_size(text: &str) -> Result<usize, Error> {

@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
+use ovsdb::driver::Driver;
+use ovsdb::driver::poll::{self, Direction, Source};
 use serde_json::Value;
 
 use crate::commands::Entry;
 use crate::deadline::{Deadline, Stop};
 use crate::error::Error;
-use crate::one_shot::{self, Direction, Source};
 use crate::settings::Settings;
 use crate::vswitch::Session;
 
@@ -18,8 +19,8 @@ use crate::vswitch::Session;
 pub fn run(command: &Entry, json: &str) -> Result<Value, Error> {
     let settings = Settings::from_env()?;
     let signals = Signals::block()?;
-    one_shot::block_on(async {
-        let (deadline, stop) = Deadline::after(settings.timeout);
+    poll::block_on(async {
+        let (deadline, stop) = Deadline::on(Driver::Poll, settings.timeout);
         let mut session = Session::new(settings, deadline);
         tokio::select! {
             biased;
@@ -47,7 +48,7 @@ impl Signals {
     async fn pass_on(self, stop: Stop) -> Infallible {
         let source: Source = self.0.clone();
         loop {
-            one_shot::ready(&source, Direction::Read).await;
+            poll::ready(&source, Direction::Read).await;
             // Where no signal is there after all, it is waited for again.
             if let Ok(Some(received)) = self.0.read_signal() {
                 let signal = i32::try_from(received.ssi_signo).ok().and_then(|number| Signal::try_from(number).ok());

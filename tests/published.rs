@@ -8,10 +8,10 @@ use std::path::Path;
 
 use ovs_plugin::commands::REGISTRY;
 use ovs_plugin::error::NUMBERS;
-use ovs_plugin::ovsdb::schema::DatabaseSchema;
 use ovs_plugin::published;
 use ovs_plugin::server::options;
 use ovs_plugin::vswitch::tables;
+use ovsdb::schema::DatabaseSchema;
 use serde_json::Value;
 
 /// Set by `make generate`: write the files instead of comparing them.

@@ -10,13 +10,13 @@ mod rows;
 use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use ovs_plugin::ovsdb::frame::Framer;
-use ovs_plugin::ovsdb::message::Message;
-use ovs_plugin::ovsdb::operation::{Condition, Mutation, Mutator, Operation, Row};
-use ovs_plugin::ovsdb::schema::DatabaseSchema;
-use ovs_plugin::ovsdb::text;
-use ovs_plugin::ovsdb::transaction::Transaction;
-use ovs_plugin::ovsdb::value::Value;
+use ovsdb::notation;
+use ovsdb::operation::{Condition, Mutation, Mutator, Operation, Row};
+use ovsdb::schema::DatabaseSchema;
+use ovsdb::transaction::Transaction;
+use ovsdb::value::Value;
+use ovsdb::wire::frame::Framer;
+use ovsdb::wire::message::Message;
 
 const SCHEMA: &str = include_str!("../../tests/data/vswitch-8.3.1.ovsschema");
 
@@ -65,18 +65,18 @@ fn values(criterion: &mut Criterion) {
 
 fn text_notation(criterion: &mut Criterion) {
     let schema: DatabaseSchema = serde_json::from_str(SCHEMA).unwrap();
-    let (table_name, table) = text::table(&schema, "Port").unwrap();
+    let (table_name, table) = notation::table(&schema, "Port").unwrap();
     let mut group = criterion.benchmark_group("text notation");
     for argument in ["tag=5", "trunks=10-19,30", "external_ids:iface-id=\"x y\"", "other_config={a=b,c=d}"] {
         group.bench_function(argument, |bencher| {
-            bencher.iter(|| text::assignment(table_name, table, black_box(argument)).unwrap());
+            bencher.iter(|| notation::assignment(table_name, table, black_box(argument)).unwrap());
         });
     }
     group.bench_function("a table by an abbreviation", |bencher| {
-        bencher.iter(|| text::table(&schema, black_box("interf")).unwrap());
+        bencher.iter(|| notation::table(&schema, black_box("interf")).unwrap());
     });
     let map = Value::string_map([("b", "two words"), ("a", "1")]);
-    group.bench_function("a map printed", |bencher| bencher.iter(|| text::to_text(black_box(&map))));
+    group.bench_function("a map printed", |bencher| bencher.iter(|| notation::to_text(black_box(&map))));
     group.finish();
 }
 

@@ -1,11 +1,11 @@
 //! The settings of a port that `port-add` and `port-set` have in common.
 
+use ovsdb::value::Value;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::arguments::{Mtu, Options, Pairs, Tag, Trunks, VlanMode};
 use crate::error::Error;
-use crate::ovsdb::value::Value;
 use crate::vswitch::{RowKey, Unit, Wanted, options, tables};
 
 /// What stands before a column of the Port row in `options`.

@@ -1,11 +1,11 @@
 //! `ovs.version`: what is running here.
 
+use ovsdb::operation::Name;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Command;
 use crate::error::Error;
-use crate::ovsdb::operation::Name;
 use crate::vswitch::{Query, Unit, Wanted, tables};
 
 /// `version` takes no arguments.

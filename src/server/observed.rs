@@ -8,6 +8,7 @@ use std::fmt;
 use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
+use ovsdb::replica::{Phase, Tables};
 use prometheus_client::encoding::{EncodeLabelSet, prometheus_text};
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::family::Family;
@@ -15,7 +16,6 @@ use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::Registry;
 
 use crate::error::Error;
-use crate::ovsdb::replica::{Phase, Tables};
 use crate::vswitch::doctor::{self, Examination, Severity};
 use crate::vswitch::hub::Hub;
 use crate::vswitch::picture;

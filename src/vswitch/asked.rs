@@ -6,13 +6,14 @@
 
 use std::time::Duration;
 
+use ovsdb::operation::Row as Columns;
+use ovsdb::value::{UuidRef, Value};
+
 use super::commit::Committed;
 use super::tables::{BRIDGE, INTERFACE};
 use super::unit::{Fate, Row, Unit};
 use super::verify::{InterfaceStatus, Look};
 use crate::error::Error;
-use crate::ovsdb::operation::Row as Columns;
-use crate::ovsdb::value::{UuidRef, Value};
 
 /// ovs-vswitchd writes the status of interfaces right after the transaction that writes `cur_cfg`, but in another one
 /// (vswitchd/bridge.c, `run_status_update`), and gives a port number that was taken to the interface that asks for it

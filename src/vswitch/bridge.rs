@@ -1,11 +1,12 @@
 //! Bridges: finding, adding, removing. A VLAN bridge of ovs-vsctl (a "fake bridge") is a bridge here too: it is a port
 //! of its parent with `fake_bridge` set, and every port of the parent that has its tag belongs to it (ovs-vsctl(8)).
 
+use ovsdb::value::Value;
+
 use super::port::Port;
 use super::tables::{BRIDGE, FLOW_SAMPLE_COLLECTOR_SET, INTERFACE, OPEN_VSWITCH, PORT};
 use super::unit::{Query, RowKey, Unit};
 use crate::error::Error;
-use crate::ovsdb::value::Value;
 
 /// A bridge that exists, real or fake.
 #[derive(Clone, Debug, PartialEq)]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use ovsdb::value::{Atom, UuidRef, Value};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value as Json, json};
@@ -10,7 +11,6 @@ use super::commit::Committed;
 use super::secrets;
 use super::unit::{Change as ColumnChange, Fate, LinkChange, Row, RowKey, Unit};
 use super::verify::InterfaceStatus;
-use crate::ovsdb::value::{Atom, UuidRef, Value};
 
 /// One row or one kernel device that changes.
 #[derive(Clone, Debug, Serialize, JsonSchema)]

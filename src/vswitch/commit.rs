@@ -4,6 +4,13 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
+use ovsdb::error::{CallError, ErrorClass};
+use ovsdb::monitor::{MonitorRequest, MonitorRequests, RowUpdate, TableUpdates, Update};
+use ovsdb::operation::{Condition, Mutation, Mutator, Name, Operation, Row as Columns, Until};
+use ovsdb::transaction::{OperationResult, TransactError, Transaction};
+use ovsdb::value::{NamedUuid, Uuid, UuidRef, Value};
+use ovsdb::{Reply, Updates};
+
 use super::datapath::DATAPATH_ID;
 use super::health;
 use super::secrets;
@@ -14,12 +21,6 @@ use super::unit::{Change, Fate, LinkChange, Row, RowKey, Unit, unreadable};
 use crate::deadline::{Deadline, Expired};
 use crate::error::Error;
 use crate::links::LinkError;
-use crate::ovsdb::Reply;
-use crate::ovsdb::error::{CallError, ErrorClass};
-use crate::ovsdb::monitor::{MonitorRequest, MonitorRequests, RowUpdate, TableUpdates, Update, Updates};
-use crate::ovsdb::operation::{Condition, Mutation, Mutator, Name, Operation, Row as Columns, Until};
-use crate::ovsdb::transaction::{OperationResult, TransactError, Transaction};
-use crate::ovsdb::value::{NamedUuid, Uuid, UuidRef, Value};
 
 /// What an interface asks for, and the column that tells what it has. When it no longer asks, ovs-vswitchd leaves it what it
 /// has, so this has to be asked for again when a change is taken back (`undo.rs`).

@@ -5,15 +5,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use ovsdb::operation::Name;
+use ovsdb::schema::DatabaseSchema;
+use ovsdb::transaction::Transaction;
+use ovsdb::value::{Atom, UuidRef, Value};
+
 use super::picture::Tables;
 use super::rules::{self, BridgeSettings, Conflict, Effect, PortSettings};
 use super::tables::{BRIDGE, INTERFACE, PORT};
 use super::unit::{Change, Fate, Query, RowKey, Unit, Wanted};
 use crate::error::Error;
-use crate::ovsdb::operation::Name;
-use crate::ovsdb::schema::DatabaseSchema;
-use crate::ovsdb::transaction::Transaction;
-use crate::ovsdb::value::{Atom, UuidRef, Value};
 
 /// At which moment a row is looked at.
 #[derive(Clone, Copy)]

@@ -5,8 +5,9 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Duration;
 
+use ovsdb::{Address, Connection};
+
 use crate::deadline::Deadline;
-use crate::ovsdb::{Connection, Remote};
 
 /// What came of asking ovs-vswitchd itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,9 +28,9 @@ pub async fn ask(run: &Path, deadline: &Deadline) -> Asked {
         Ok(pid) => pid,
         Err(why) => return Asked::NotReached(format!("ovs-vswitchd does not run: {why}")),
     };
-    let socket = Remote::Unix(run.join(format!("ovs-vswitchd.{pid}.ctl")));
+    let socket = Address::Unix(run.join(format!("ovs-vswitchd.{pid}.ctl")));
     let silent = |why: String| format!("ovs-vswitchd does not answer on {socket}: {why}");
-    let connection = match deadline.limit(Connection::open(&socket)).await {
+    let connection = match deadline.limit(Connection::open_on(deadline.driver(), &socket)).await {
         Ok(Ok(connection)) => connection,
         Ok(Err(error)) => {
             let nobody = matches!(
@@ -58,15 +59,14 @@ pub async fn answers(run: &Path, deadline: &Deadline) -> Result<(), String> {
 
 /// Why ovs-vswitchd is taken to be gone, if it is: neither does the process of its pid file run, nor can it be reached, nor
 /// is there one in this network namespace. Where it runs, or is stopped, this reads two files.
-pub async fn gone(run: &Path) -> Option<String> {
+pub async fn gone(run: &Path, deadline: &Deadline) -> Option<String> {
     const PATIENCE: Duration = Duration::from_millis(500);
     // A pid file that can't be read leads to no process, and the rest is looked at.
     let of_file = pid_of(run).ok().and_then(|pid| pid.parse().ok());
     if of_file.and_then(state_of).is_some_and(|state| !is_dead(state)) {
         return None;
     }
-    let (deadline, _stop) = Deadline::after(PATIENCE);
-    match ask(run, &deadline).await {
+    match ask(run, &deadline.window(PATIENCE)).await {
         Asked::NotReached(why) if running(run).is_none() => Some(why),
         // It answers, or is there and does not: then it is for the doctor to tell.
         Asked::NotReached(_) | Asked::Answers | Asked::Silent(_) => None,

@@ -5,6 +5,9 @@
 //! `datapath_version` of the bridge (vswitchd/bridge.c, `bridge_reconfigure`). So the transaction that changes the type
 //! also empties `datapath_id`. ovs-vswitchd writes it again, together with `cur_cfg`, for a bridge that it could make.
 
+use ovsdb::operation::Condition;
+use ovsdb::transaction::Transaction;
+use ovsdb::value::{Optional, UuidRef, Value};
 use serde::Deserialize;
 
 use super::bridge::same_datapath;
@@ -14,9 +17,6 @@ use super::tables::{BRIDGE, PORT};
 use super::unit::{Fate, Row, RowKey, Unit};
 use super::verify::unreadable;
 use crate::error::Error;
-use crate::ovsdb::operation::Condition;
-use crate::ovsdb::transaction::Transaction;
-use crate::ovsdb::value::{Optional, UuidRef, Value};
 
 /// The column by which a bridge asks for a datapath.
 pub(super) const DATAPATH_TYPE: &str = "datapath_type";

@@ -1,12 +1,13 @@
 //! Derived bridges: those that `vlan-ensure` and `vxlan-ensure` make for one network of a master bridge.
 
+use ovsdb::value::Value;
+
 use super::bridge::{Bridge, same_datapath};
 use super::port::Port;
 use super::tables::{BRIDGE, INTERFACE, MARK, PORT};
 use super::unit::{Query, RowKey, Unit};
 use super::vtep;
 use crate::error::Error;
-use crate::ovsdb::value::Value;
 
 /// What a derived bridge is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

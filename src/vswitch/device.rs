@@ -4,6 +4,10 @@
 //! up and the interfaces have been looked at. What is missing then is done, whatever was planned: the transaction may have
 //! made the device anew. If it fails, the whole command is taken back, the rows as well.
 
+use ovsdb::operation::{Condition, Row as Columns};
+use ovsdb::transaction::Transaction;
+use ovsdb::value::{UuidRef, Value};
+
 use super::commit::Committed;
 use super::session::Session;
 use super::tables::INTERFACE;
@@ -11,9 +15,6 @@ use super::unit::{LinkChange, RowKey, Unit};
 use super::verify::InterfaceStatus;
 use crate::error::Error;
 use crate::links::{Address, LinkError, Links};
-use crate::ovsdb::operation::{Condition, Row as Columns};
-use crate::ovsdb::transaction::Transaction;
-use crate::ovsdb::value::{UuidRef, Value};
 
 /// What a device shall be like.
 #[derive(Clone, Debug)]

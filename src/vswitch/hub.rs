@@ -8,6 +8,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use ovsdb::Connection;
+use ovsdb::operation::Operation;
+use ovsdb::replica::{Options, Phase, Replica, TableRequest, Tables};
+use ovsdb::schema::DatabaseSchema;
+use ovsdb::transaction::{OperationResult, Transaction};
 use tokio::sync::watch;
 
 use super::picture;
@@ -15,11 +20,6 @@ use super::present::Narrowed;
 use super::tables::{self, BRIDGE, DATABASE, FLOW_SAMPLE_COLLECTOR_SET, INTERFACE, OPEN_VSWITCH, PORT};
 use crate::deadline::{Deadline, Expired};
 use crate::error::Error;
-use crate::ovsdb::Connection;
-use crate::ovsdb::operation::Operation;
-use crate::ovsdb::replica::{Options, Phase, Replica, TableRequest, Tables};
-use crate::ovsdb::schema::DatabaseSchema;
-use crate::ovsdb::transaction::{OperationResult, Transaction};
 use crate::settings::Settings;
 
 /// See the module's description. It lives as long as somebody holds it.
@@ -76,8 +76,8 @@ impl Hub {
     }
 
     /// Returns once everything that was committed before the call can be read.
-    pub(super) async fn barrier(&self, deadline: &Deadline) -> Result<(), Error> {
-        let passed = self.limit(deadline, self.replica.barrier()).await?;
+    pub(super) async fn sync(&self, deadline: &Deadline) -> Result<(), Error> {
+        let passed = self.limit(deadline, self.replica.sync()).await?;
         passed.map_err(|expired| match self.is_current() {
             true => Error::expired_before_commit(expired, "waiting for the database to answer"),
             false => self.not_connected(expired),
@@ -88,7 +88,7 @@ impl Hub {
     /// The error tells why not.
     pub async fn serves(&self, limit: Duration) -> Result<(), Error> {
         let (deadline, _stop) = Deadline::after(limit);
-        self.barrier(&deadline).await
+        self.sync(&deadline).await
     }
 
     /// Waits until the deadline, or until it is known that there will be no connection.
@@ -232,7 +232,7 @@ mod tests {
             }
         });
         may_move_between_threads(hub.connection(deadline));
-        may_move_between_threads(hub.barrier(deadline));
+        may_move_between_threads(hub.sync(deadline));
         may_move_between_threads(hub.applied(1, deadline));
         may_move_between_threads(async { hub.replica().subscribe(|_| ()).1.next().await });
     }

@@ -8,6 +8,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use ovsdb::Address;
+
 use super::port::is_container_port;
 use super::session::Session;
 use super::tables::{BRIDGE, INTERFACE, MARK, PORT};
@@ -15,7 +17,6 @@ use super::unit::{LinkChange, Query, RowKey, Unit};
 use super::{doctor, vtep};
 use crate::error::Error;
 use crate::links::Link;
-use crate::ovsdb::Remote;
 
 /// What `external_ids:ovs-plugin` says of a port that `port-add` has made.
 const OF_PORT_ADD: &str = "port";
@@ -37,7 +38,7 @@ pub async fn suspects(session: &mut Session) -> Result<Vec<String>, Error> {
 impl Unit<'_> {
     /// Plans to remove what is unused now and so long later. Returns the names of devices and ports.
     pub async fn remove_leftovers(&mut self, grace: Duration) -> Result<(Vec<String>, Vec<String>), Error> {
-        if !self.settings().remotes.iter().any(|remote| matches!(remote, Remote::Unix(_))) {
+        if !self.settings().remotes.iter().any(|remote| matches!(remote, Address::Unix(_))) {
             let problem = "the database is not reached by a unix socket, so the switch may be on another machine";
             return Err(Error::Conflict(format!("{problem}; nothing is removed")));
         }

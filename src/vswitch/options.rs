@@ -3,14 +3,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use ovsdb::notation::{self, NotationError};
+use ovsdb::operation::Name;
+use ovsdb::schema::{AtomicType, BaseType, ColumnSchema, ColumnType, TableSchema};
+
 use super::rules;
 use super::secrets;
 use super::tables::{self, BRIDGE, INTERFACE, OPEN_VSWITCH, PORT};
 use super::unit::{RowKey, Unit, Wanted};
 use crate::error::Error;
-use crate::ovsdb::operation::Name;
-use crate::ovsdb::schema::{AtomicType, BaseType, ColumnSchema, ColumnType, TableSchema};
-use crate::ovsdb::text::{self, TextError};
 
 /// Settings as `COLUMN[:KEY]` and `VALUE`, in the order in which they apply.
 pub type Options = Vec<(String, String)>;
@@ -69,7 +70,7 @@ impl Unit<'_> {
             return Ok(name.to_owned().into());
         }
         let schema = self.schema().await?;
-        let table = text::table(&schema, name).map_err(|error| Error::argument("table", error.to_string()))?;
+        let table = notation::table(&schema, name).map_err(|error| Error::argument("table", error.to_string()))?;
         Ok(table.0.to_owned().into())
     }
 
@@ -101,7 +102,7 @@ impl Unit<'_> {
         if options.is_empty() {
             return Ok(());
         }
-        let refuse = |error: TextError| Error::argument(argument, error.to_string());
+        let refuse = |error: NotationError| Error::argument(argument, error.to_string());
         let (maps, schema);
         let table_name: &str = &row.table;
         let table = match table_of_maps(table_name, options) {
@@ -111,15 +112,15 @@ impl Unit<'_> {
             }
             None => {
                 schema = self.schema().await?;
-                text::table(&schema, table_name).map_err(refuse)?.1
+                notation::table(&schema, table_name).map_err(refuse)?.1
             }
         };
         for (key, value) in options {
-            let assignment = match text::assignment(table_name, table, &format!("{key}={value}")) {
+            let assignment = match notation::assignment(table_name, table, &format!("{key}={value}")) {
                 Ok(assignment) => assignment,
                 Err(error) => {
                     let mut problem = secrets::refusal_of_setting(key, value, &error);
-                    if matches!(error, TextError::UnknownColumn { .. })
+                    if matches!(error, NotationError::UnknownColumn { .. })
                         && let Some((column, table)) =
                             self.column_elsewhere(table_name, &[(key.clone(), value.clone())]).await?
                     {
@@ -129,7 +130,7 @@ impl Unit<'_> {
                 }
             };
             if table.columns.get(assignment.column).is_some_and(|column| !column.mutable) {
-                return Err(refuse(TextError::read_only(table_name, assignment.column)));
+                return Err(refuse(NotationError::read_only(table_name, assignment.column)));
             }
             let is_report = table.columns.get(assignment.column).is_some_and(|column| column.ephemeral)
                 || tables::is_report(table_name, assignment.column);

@@ -1,11 +1,12 @@
 //! Patch ports: the two ends that join bridges of one datapath (ovs-vswitchd.conf.db(5), Interface `options:peer`).
 
+use ovsdb::value::Value;
+
 use super::bridge::Bridge;
 use super::port::Port;
 use super::tables::INTERFACE;
 use super::unit::Unit;
 use crate::error::Error;
-use crate::ovsdb::value::Value;
 
 impl Unit<'_> {
     /// Makes sure that a bridge has a patch port to a peer, on a VLAN or on none: adds it, or puts right what is wrong

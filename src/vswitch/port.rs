@@ -1,12 +1,13 @@
 //! Ports and the interfaces under them: finding, adding, removing, and whether a name is free.
 
+use ovsdb::Address;
+use ovsdb::value::{UuidRef, Value};
+
 use super::bridge::Bridge;
 use super::causes::device_name;
 use super::tables::{BRIDGE, INTERFACE, MIRROR, PORT};
 use super::unit::{LinkChange, Query, RowKey, Unit, Wanted};
 use crate::error::{Error, with_article};
-use crate::ovsdb::Remote;
-use crate::ovsdb::value::{UuidRef, Value};
 
 /// A port that exists on some bridge.
 #[derive(Clone, Debug, PartialEq)]
@@ -235,7 +236,7 @@ impl Unit<'_> {
     /// Says in a dry run which new interfaces would not work, because they are network devices of the system that are not
     /// there. The kernel is only asked where it is that of the switch.
     pub(super) fn note_missing_devices(&mut self) -> Result<(), Error> {
-        if !self.settings().remotes.iter().any(|remote| matches!(remote, Remote::Unix(_))) {
+        if !self.settings().remotes.iter().any(|remote| matches!(remote, Address::Unix(_))) {
             return Ok(());
         }
         let new: Vec<RowKey> = self.touched.iter().filter(|key| key.table == INTERFACE).cloned().collect();

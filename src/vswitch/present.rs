@@ -5,10 +5,10 @@
 //! server refuses one for a name, what its schema lacks is left out ([`Session::read`](super::Session), the rollback in
 //! `undo.rs`). A column that was left out reads as its default, a table as an empty one.
 
-use crate::ovsdb::error::{ErrorClass, ServerError};
-use crate::ovsdb::operation::{Condition, Name, Operation};
-use crate::ovsdb::schema::DatabaseSchema;
-use crate::ovsdb::transaction::{OperationResult, Transaction};
+use ovsdb::error::{ErrorClass, ServerError};
+use ovsdb::operation::{Condition, Name, Operation};
+use ovsdb::schema::DatabaseSchema;
+use ovsdb::transaction::{OperationResult, Transaction};
 
 /// Whether a server may have refused a request because its schema lacks something that the request names.
 ///
@@ -109,8 +109,8 @@ fn keep_present(columns: &mut Vec<Name>, schema: &DatabaseSchema, table: &str) -
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ovsdb::operation::{Row, Until};
-    use crate::ovsdb::value::Value;
+    use ovsdb::operation::{Row, Until};
+    use ovsdb::value::Value;
 
     fn schema() -> DatabaseSchema {
         let text = r#"{"name": "Open_vSwitch", "version": "7.4.0", "tables": {

@@ -1,10 +1,11 @@
 //! Finding the row that a person means by a table and a record, by the rules of ovs-vsctl(8), "Database Commands".
 
+use ovsdb::operation::Name;
+use ovsdb::value::{Uuid, Value};
+
 use super::tables::{BRIDGE, INTERFACE, OPEN_VSWITCH, PORT};
 use super::unit::{Query, RowKey, Unit, Wanted};
 use crate::error::Error;
-use crate::ovsdb::operation::Name;
-use crate::ovsdb::value::{Uuid, Value};
 
 /// How rows of a table are named.
 enum NameRule {

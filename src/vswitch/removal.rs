@@ -6,6 +6,10 @@
 
 use std::time::Duration;
 
+use ovsdb::operation::{Condition, Row as Columns};
+use ovsdb::transaction::Transaction;
+use ovsdb::value::Value;
+
 use super::session::Session;
 use super::tables::{INTERFACE, OPEN_VSWITCH};
 use super::undo::TIME_TO_TAKE_BACK;
@@ -13,9 +17,6 @@ use super::unit::{LinkChange, Query, Unit, unreadable};
 use super::{commit, health, vtep};
 use crate::error::{Committed, Error};
 use crate::links::{Link, LinkError, Vxlan};
-use crate::ovsdb::operation::{Condition, Row as Columns};
-use crate::ovsdb::transaction::Transaction;
-use crate::ovsdb::value::Value;
 
 /// So often an interface of the device's name may come just when the device goes.
 const ROUNDS: usize = 5;

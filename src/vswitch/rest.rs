@@ -9,16 +9,17 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use ovsdb::error::ErrorClass;
+use ovsdb::operation::Row as Columns;
+use ovsdb::transaction::{OperationResult, Transaction};
+use ovsdb::value::{UuidRef, Value};
+
 use super::commit::Failure;
 use super::datapath::DATAPATH_ID;
 use super::health;
 use super::tables::{BRIDGE, INTERFACE, PORT};
 use super::unit::{Fate, Query, Row, RowKey, Unit, unreadable};
 use crate::error::Error;
-use crate::ovsdb::error::ErrorClass;
-use crate::ovsdb::operation::Row as Columns;
-use crate::ovsdb::transaction::{OperationResult, Transaction};
-use crate::ovsdb::value::{UuidRef, Value};
 
 /// So long, and at most half of the time that is left, ovs-vswitchd is given to apply what others have written, where the
 /// rows tell nothing against the answer. One that takes longer is taken to be away: then nobody takes anything back either.

@@ -2,6 +2,9 @@
 
 use std::pin::Pin;
 
+use ovsdb::operation::{Mutation, Mutator, Operation};
+use ovsdb::transaction::Transaction;
+use ovsdb::value::Value;
 use serde_json::Value as Json;
 
 use super::changes::Report;
@@ -13,9 +16,6 @@ use super::undo;
 use super::unit::Unit;
 use super::verify::InterfaceStatus;
 use crate::error::Error;
-use crate::ovsdb::operation::{Mutation, Mutator, Operation};
-use crate::ovsdb::transaction::Transaction;
-use crate::ovsdb::value::Value;
 
 /// Losing so many races in a row means that something else is wrong.
 const ATTEMPTS: usize = 50;

@@ -7,12 +7,12 @@
 
 use std::collections::BTreeMap;
 
+use ovsdb::error::{CallError, ServerError};
+use ovsdb::notation::NotationError;
+use ovsdb::value::{Atom, Value};
 use serde_json::Value as Json;
 
 use super::picture::Strings;
-use crate::ovsdb::error::{CallError, ServerError};
-use crate::ovsdb::text::TextError;
-use crate::ovsdb::value::{Atom, Value};
 
 /// What stands in the place of a secret.
 pub const HIDDEN: &str = "(hidden)";
@@ -231,12 +231,12 @@ pub(super) fn without_secrets(mut error: CallError) -> CallError {
 }
 
 /// Why a setting can't be read; the error repeats its value, or a part of that.
-pub(super) fn refusal_of_setting(setting: &str, value: &str, error: &TextError) -> String {
+pub(super) fn refusal_of_setting(setting: &str, value: &str, error: &NotationError) -> String {
     if !is_secret(setting) && !holds_secret(value) {
         return error.to_string();
     }
     match error {
-        TextError::Value(error) => format!(
+        NotationError::Value(error) => format!(
             "the value of {setting:?}, which may be a secret and is not repeated, is not usable ({}.{}: expected {})",
             error.table, error.column, error.expected
         ),
@@ -308,7 +308,7 @@ mod tests {
     #[test]
     fn of_the_columns_of_the_database_one_is_called_as_secrets_are() {
         let text = include_str!("../../tests/data/vswitch-8.3.1.ovsschema");
-        let schema: crate::ovsdb::schema::DatabaseSchema = serde_json::from_str(text).unwrap();
+        let schema: ovsdb::schema::DatabaseSchema = serde_json::from_str(text).unwrap();
         let columns = schema.tables.iter().flat_map(|(table, of)| of.columns.keys().map(move |name| (table, name)));
         let secret: Vec<_> = columns.filter(|(_, name)| is_secret(name)).collect();
         assert_eq!(secret, [(&"SSL".to_owned(), &"private_key".to_owned())]);

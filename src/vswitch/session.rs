@@ -3,6 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use ovsdb::error::{Disconnect, ErrorClass};
+use ovsdb::membership::{self, Choice, Standing, Unfit};
+use ovsdb::schema::DatabaseSchema;
+use ovsdb::transaction::{OperationResult, TransactError, TransactReply, Transaction};
+use ovsdb::wire::frame::Limits;
+use ovsdb::{Address, CallError, Connection, Reply};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tracing::debug;
@@ -14,13 +20,6 @@ use super::unit::LinkChange;
 use crate::deadline::{Deadline, Expired};
 use crate::error::Error;
 use crate::links::{Link, LinkError, Links};
-use crate::ovsdb::error::{Disconnect, ErrorClass};
-use crate::ovsdb::frame::Limits;
-use crate::ovsdb::membership::{self, Choice, Standing, Unfit};
-use crate::ovsdb::remote;
-use crate::ovsdb::schema::DatabaseSchema;
-use crate::ovsdb::transaction::{OperationResult, TransactError, TransactReply, Transaction};
-use crate::ovsdb::{CallError, Connection, Remote, Reply};
 use crate::settings::{MAX_REPLY, Settings};
 
 /// The pause before a server that could not be reached, or has hung up, is tried again.
@@ -323,7 +322,7 @@ impl Session {
             return Ok(None);
         }
         if !*fresh {
-            hub.barrier(&self.deadline).await?;
+            hub.sync(&self.deadline).await?;
             *fresh = true;
         }
         Ok(hub.answer(selects))
@@ -391,7 +390,7 @@ fn why_not_served(error: &CallError) -> Option<Unfit> {
 }
 
 /// Those who could not be reached, or will not do, and why.
-fn not_connected(remotes: &[Remote], cause: String) -> Error {
+fn not_connected(remotes: &[Address], cause: String) -> Error {
     Error::NotConnected { remotes: remotes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "), cause }
 }
 
@@ -427,7 +426,7 @@ impl Own {
                 search.tried += 1;
                 let Some(remote) = remotes.get(place) else { continue };
                 let others = remotes.len() - search.tried;
-                match deadline.share(1 + others).limit(Connection::open_with(remote, limits)).await {
+                match deadline.share(1 + others).limit(Connection::open_with(deadline.driver(), remote, limits)).await {
                     Ok(Ok(connection)) => {
                         search.standing = Some(membership::ask(&connection, DATABASE));
                         (self.connection, self.remote) = (Some(connection), place);
@@ -435,7 +434,7 @@ impl Own {
                     }
                     Ok(Err(error)) => {
                         debug!(%remote, %error, "not connected");
-                        search.hopeless += usize::from(remote::is_final(&error));
+                        search.hopeless += usize::from(ovsdb::is_final(&error));
                         search.note(place, error.to_string());
                     }
                     Err(Expired::Time(_)) if others > 0 => {
@@ -466,7 +465,7 @@ impl Own {
     }
 
     /// Waits for what the server says of its place, and judges it.
-    async fn judge(&mut self, remotes: &[Remote], deadline: &Deadline, doing: &'static str) -> Result<Judged, Error> {
+    async fn judge(&mut self, remotes: &[Address], deadline: &Deadline, doing: &'static str) -> Result<Judged, Error> {
         let (Some(search), Some(connection)) = (&mut self.search, &self.connection) else {
             return Err(Error::Internal("no server to judge".into()));
         };
@@ -572,7 +571,7 @@ impl Search {
     }
 
     /// Why no remote will do, as far as is known.
-    fn causes(&self, remotes: &[Remote]) -> Vec<String> {
+    fn causes(&self, remotes: &[Address]) -> Vec<String> {
         let known = remotes.iter().zip(&self.causes).filter_map(|(remote, cause)| Some((remote, cause.as_ref()?)));
         match remotes {
             [_] => known.map(|(_, cause)| cause.clone()).collect(),
@@ -581,7 +580,7 @@ impl Search {
     }
 
     /// The same, and why nothing further was tried.
-    fn told(&self, remotes: &[Remote], expired: &Expired) -> Error {
+    fn told(&self, remotes: &[Address], expired: &Expired) -> Error {
         let mut told = self.causes(remotes).join("; ");
         if !told.is_empty() {
             told += ", and ";
@@ -590,7 +589,7 @@ impl Search {
     }
 
     /// The time was up while this remote was waited for. What is known of it from before tells more than that.
-    fn expired(&mut self, remotes: &[Remote], place: usize, cause: &str, expired: &Expired) -> Error {
+    fn expired(&mut self, remotes: &[Address], place: usize, cause: &str, expired: &Expired) -> Error {
         if matches!(expired, Expired::Time(_))
             && let Some(known) = self.causes.get_mut(place)
         {

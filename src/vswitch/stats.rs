@@ -9,6 +9,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
+use ovsdb::monitor::{MonitorRequest, MonitorRequests, TableUpdates, Update};
+use ovsdb::transaction::Transaction;
+use ovsdb::value::Map;
 use schemars::JsonSchema;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
@@ -17,11 +20,7 @@ use super::picture::{Picture, Tables};
 use super::present;
 use super::tables::{DATABASE, INTERFACE};
 use super::unit::Unit;
-use crate::deadline::Deadline;
 use crate::error::Error;
-use crate::ovsdb::monitor::{MonitorRequest, MonitorRequests, TableUpdates, Update};
-use crate::ovsdb::transaction::Transaction;
-use crate::ovsdb::value::Map;
 
 /// The counters of the switch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -216,7 +215,7 @@ impl Unit<'_> {
         };
         let mut watched: HashMap<String, Watched> =
             rows(initial).map(|row| (row.name, Watched::begin(row.statistics))).collect();
-        let (window, _stop) = Deadline::after(window);
+        let window = deadline.window(window);
         loop {
             let next = deadline.limit(window.limit(updates.next())).await.map_err(expired)?;
             match next {

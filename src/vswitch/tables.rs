@@ -264,7 +264,7 @@ pub(super) fn is_reported(column: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ovsdb::schema::DatabaseSchema;
+    use ovsdb::schema::DatabaseSchema;
 
     #[test]
     fn every_table_that_can_hold_a_mark_is_known_but_for_the_root() {

@@ -6,6 +6,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use ovsdb::error::ErrorClass;
+use ovsdb::operation::{Condition, Mutation, Mutator, Name, Operation, Row as Columns, Until};
+use ovsdb::transaction::Transaction;
+use ovsdb::value::{Atom, NamedUuid, Uuid, UuidRef, Value};
+
 use super::commit::{ASKED_AND_HAD, Committed, OFPORT_MAX, OFPORT_REQUEST, SendError, ask_for_application, send};
 use super::device;
 use super::session::Session;
@@ -13,10 +18,6 @@ use super::tables::{INTERFACE, OPEN_VSWITCH, configuration, is_reported};
 use super::unit::{Change, Fate, LinkChange, Query, Row, RowKey, Unit};
 use crate::error::StillThere;
 use crate::links::LinkError;
-use crate::ovsdb::error::ErrorClass;
-use crate::ovsdb::operation::{Condition, Mutation, Mutator, Name, Operation, Row as Columns, Until};
-use crate::ovsdb::transaction::Transaction;
-use crate::ovsdb::value::{Atom, NamedUuid, Uuid, UuidRef, Value};
 
 /// Taking back gets at least this much time: the deadline may be near, or be what made the command fail.
 pub(super) const TIME_TO_TAKE_BACK: Duration = Duration::from_secs(1);

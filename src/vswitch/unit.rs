@@ -8,6 +8,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use ovsdb::operation::{Condition, Name, Operation, Row as Columns};
+use ovsdb::transaction::Transaction;
+use ovsdb::value::{Atom, NamedUuid, Uuid, UuidRef, Value};
+
 use super::bridge::Bridge;
 use super::device::DeviceSettings;
 use super::rest::Rest;
@@ -15,9 +19,6 @@ use super::session::Session;
 use super::tables::{self, BRIDGE, INTERFACE, MARK, OPEN_VSWITCH, PORT};
 use crate::error::Error;
 use crate::links::{Address, Link, Vxlan};
-use crate::ovsdb::operation::{Condition, Name, Operation, Row as Columns};
-use crate::ovsdb::transaction::Transaction;
-use crate::ovsdb::value::{Atom, NamedUuid, Uuid, UuidRef, Value};
 
 /// A row that exists, or one that this unit will insert.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -382,7 +383,7 @@ impl RowKey {
 }
 
 /// Rows that can't be read, before anything was changed.
-pub(super) fn unreadable(error: crate::ovsdb::json::Error) -> Error {
+pub(super) fn unreadable(error: ovsdb::wire::json::Error) -> Error {
     Error::NotCommitted { cause: format!("unreadable rows: {error}") }
 }
 
@@ -437,7 +438,7 @@ impl<'s> Unit<'s> {
     }
 
     /// The database's schema; downloaded the first time.
-    pub async fn schema(&mut self) -> Result<std::sync::Arc<crate::ovsdb::schema::DatabaseSchema>, Error> {
+    pub async fn schema(&mut self) -> Result<std::sync::Arc<ovsdb::schema::DatabaseSchema>, Error> {
         self.session.schema().await
     }
 

@@ -3,6 +3,9 @@
 //! `ofport` and `error` are written by ovs-vswitchd in the same transaction as `cur_cfg`, and survive restarts, so they
 //! mean something only after `cur_cfg` has caught up (ovs-vswitchd.conf.db(5), Interface "OpenFlow Port Number").
 
+use ovsdb::operation::{Condition, Row as Columns};
+use ovsdb::transaction::Transaction;
+use ovsdb::value::{Map, Optional, Uuid, UuidRef, Value};
 use serde::Deserialize;
 
 use super::causes;
@@ -11,9 +14,6 @@ use super::health;
 use super::tables::INTERFACE;
 use super::unit::{Fate, RowKey, Unit};
 use crate::error::Error;
-use crate::ovsdb::operation::{Condition, Row as Columns};
-use crate::ovsdb::transaction::Transaction;
-use crate::ovsdb::value::{Map, Optional, Uuid, UuidRef, Value};
 
 /// What ovs-vswitchd tells of an interface. What the schema lacks has its default.
 #[derive(Clone, Debug, Default, Deserialize, serde::Serialize, schemars::JsonSchema)]
@@ -300,7 +300,7 @@ impl Unit<'_> {
 }
 
 /// Rows that can't be read after the change was made and applied.
-pub(super) fn unreadable(error: crate::ovsdb::json::Error) -> Error {
+pub(super) fn unreadable(error: ovsdb::wire::json::Error) -> Error {
     Error::Unfinished { cause: format!("unreadable status: {error}") }
 }
 

@@ -2,11 +2,12 @@
 
 use std::net::Ipv4Addr;
 
+use ovsdb::Address;
+
 use super::picture::Picture;
 use super::unit::{LinkChange, Unit};
 use crate::error::{Error, with_article};
 use crate::links::{Link, Vxlan};
-use crate::ovsdb::Remote;
 
 /// What is asked of the kernel at most.
 pub(super) const MTU: u32 = 1500;
@@ -110,7 +111,7 @@ impl Unit<'_> {
     /// behind a unix socket then. One look-up for each, and one for what is below. The picture is one of the database; if
     /// the kernel does not answer, that is noted, and the rest of it is true all the same.
     pub fn show_what_vteps_run_over(&mut self, picture: &mut Picture) {
-        if !self.settings().remotes.iter().any(|remote| matches!(remote, Remote::Unix(_))) {
+        if !self.settings().remotes.iter().any(|remote| matches!(remote, Address::Unix(_))) {
             return;
         }
         let interfaces =

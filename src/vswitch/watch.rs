@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use ovsdb::operation::Name;
+use ovsdb::replica::{self, Change, Changes, ColumnView, Phase, RowChange, RowView, State, Subscription, Told};
+use ovsdb::value::Value;
 use serde::Serialize;
 use tokio::sync::watch;
 
@@ -10,9 +13,6 @@ use super::doctor;
 use super::hub::Hub;
 use super::picture::{Picture, Tables};
 use super::secrets;
-use crate::ovsdb::operation::Name;
-use crate::ovsdb::replica::{self, Change, Changes, ColumnView, Phase, RowChange, RowView, State, Subscription, Told};
-use crate::ovsdb::value::Value;
 
 /// Something to tell to one who watches.
 #[derive(Clone, Debug, Serialize)]
@@ -100,7 +100,7 @@ impl Watch {
                 Ok(subscription) => subscription,
                 Err(reason) => {
                     let reason = *reason;
-                    self.hub.replica().barrier().await;
+                    self.hub.replica().sync().await;
                     return Some(self.picture(reason));
                 }
             };

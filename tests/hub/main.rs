@@ -14,10 +14,10 @@ use std::time::Duration;
 use ovs_plugin::commands;
 use ovs_plugin::deadline::Deadline;
 use ovs_plugin::error::{Committed, Error};
-use ovs_plugin::ovsdb::replica::Phase;
 use ovs_plugin::settings::{self, Settings};
 use ovs_plugin::vswitch::run::{self, Body, Mode, Verify, Working};
 use ovs_plugin::vswitch::{Hub, Session, Unit};
+use ovsdb::replica::Phase;
 use serde_json::{Value, json};
 use support::{Switch, is_root};
 

@@ -119,7 +119,7 @@ fn a_server_that_always_hangs_up_is_not_connected_to_without_end() {
     server.ok("bridge-add", json!({"bridge": "br0"}));
     cut.store(true, Ordering::SeqCst);
     let before = connections.load(Ordering::SeqCst);
-    // A barrier goes on over the next connection, where its echo is cut off again.
+    // A sync point goes on over the next connection, where its echo is cut off again.
     let (status, text) = server.page("/healthz");
     assert_eq!(status, 503, "{text}");
     let tries = connections.load(Ordering::SeqCst) - before;

@@ -4,10 +4,10 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use ovs_plugin::ovsdb::frame::Framer;
-use ovs_plugin::ovsdb::json;
-use ovs_plugin::ovsdb::message::Message;
-use ovs_plugin::ovsdb::monitor::Since;
+use ovsdb::monitor::Since;
+use ovsdb::wire::frame::Framer;
+use ovsdb::wire::json;
+use ovsdb::wire::message::Message;
 use serde::de::IgnoredAny;
 
 use super::rows::{self, Tables};

@@ -7,10 +7,10 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use ovs_plugin::ovsdb::Connection;
-use ovs_plugin::ovsdb::monitor::MonitorRequest;
-use ovs_plugin::ovsdb::operation::Condition;
-use ovs_plugin::ovsdb::transaction::Transaction;
+use ovsdb::Connection;
+use ovsdb::monitor::MonitorRequest;
+use ovsdb::operation::Condition;
+use ovsdb::transaction::Transaction;
 use serde_json::json;
 
 use super::rows::{COLUMNS, Interface, Tables};

@@ -6,8 +6,8 @@
 use std::collections::HashMap;
 use std::fmt::Write;
 
-use ovs_plugin::ovsdb::monitor::RowUpdate2;
-use ovs_plugin::ovsdb::value::{Map, Optional, PlainUuid, Uuid};
+use ovsdb::monitor::RowUpdate2;
+use ovsdb::value::{Map, Optional, PlainUuid, Uuid};
 use serde::Deserialize;
 
 /// The columns of Interface that are asked for: those that the program itself relies on.

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail, ensure};
-use ovs_plugin::ovsdb::frame::Framer;
+use ovsdb::wire::frame::Framer;
 use serde_json::{Value, json};
 
 use super::rows;

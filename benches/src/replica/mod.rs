@@ -64,7 +64,7 @@ pub fn measure(python: Option<&std::path::Path>) -> Result<(Vec<Figure>, Vec<Lim
             Ok(())
         };
         limit("a repeated vlan-ensure over a hub, in process, median", "ensure", "ms")?;
-        limit("of that, ovsdb-server's answer to an echo", "barrier", "ms")?;
+        limit("of that, ovsdb-server's answer to an echo", "sync", "ms")?;
         limit("repeated vlan-ensures of 32 tasks, in process, one thread", "calls_a_second", "calls/s")?;
     }
     Ok((figures, limits))

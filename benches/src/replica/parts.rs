@@ -9,15 +9,15 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail, ensure};
 use ovs_plugin::commands;
 use ovs_plugin::deadline::Deadline;
-use ovs_plugin::ovsdb::Connection;
-use ovs_plugin::ovsdb::monitor::{MonitorRequest, MonitorRequests, Update};
-use ovs_plugin::ovsdb::operation::{Condition, Mutation, Mutator, Operation, Row};
-use ovs_plugin::ovsdb::replica::{Options, Phase, Replica, TableRequest, Tables};
-use ovs_plugin::ovsdb::transaction::Transaction;
-use ovs_plugin::ovsdb::value::Value;
 use ovs_plugin::settings::{DB, Settings};
 use ovs_plugin::vswitch::hub::usual_tables;
 use ovs_plugin::vswitch::{Hub, Session};
+use ovsdb::Connection;
+use ovsdb::monitor::{MonitorRequest, MonitorRequests, Update};
+use ovsdb::operation::{Condition, Mutation, Mutator, Operation, Row};
+use ovsdb::replica::{Options, Phase, Replica, TableRequest, Tables};
+use ovsdb::transaction::Transaction;
+use ovsdb::value::Value;
 use serde_json::{Value as Json, json};
 
 use super::{DATABASE, ROWS, peer, rows};
@@ -86,7 +86,7 @@ async fn table(remote: &str, rows: usize) -> Result<Json> {
 async fn hub(remote: &str) -> Result<Json> {
     let started = Instant::now();
     let hub = Hub::start(&settings(remote)?);
-    hub.replica().barrier().await;
+    hub.replica().sync().await;
     let ready = milliseconds(started);
     let requests: Json = usual_tables()
         .into_iter()
@@ -184,14 +184,14 @@ async fn ensures(vlans: u32) -> Result<Json> {
     }
     let vlan = move |round: u32| json!({"master": "backplane", "vlan": round % vlans + 1});
 
-    let (mut ensures, mut barriers) = (Vec::new(), Vec::new());
+    let (mut ensures, mut sync_points) = (Vec::new(), Vec::new());
     for round in 0..CALLS {
         let started = Instant::now();
         call(&hub, &settings, "vlan-ensure", vlan(round)).await?;
         ensures.push(milliseconds(started));
         let started = Instant::now();
-        hub.replica().barrier().await;
-        barriers.push(milliseconds(started));
+        hub.replica().sync().await;
+        sync_points.push(milliseconds(started));
     }
 
     let started = Instant::now();
@@ -211,7 +211,7 @@ async fn ensures(vlans: u32) -> Result<Json> {
     }
     let calls_a_second = f64::from(TASKS * CALLS_EACH) / started.elapsed().as_secs_f64();
     let median = |times: Vec<f64>| Spread::of(times).median;
-    Ok(json!({"ensure": median(ensures), "barrier": median(barriers), "calls_a_second": calls_a_second}))
+    Ok(json!({"ensure": median(ensures), "sync": median(sync_points), "calls_a_second": calls_a_second}))
 }
 
 async fn call(hub: &Arc<Hub>, settings: &Settings, name: &str, arguments: Json) -> Result<Json> {

@@ -3,16 +3,16 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
+use ovsdb::Address;
+use ovsdb::operation::Row as Columns;
+use ovsdb::schema::DatabaseSchema;
+use ovsdb::transaction::Transaction;
+use ovsdb::value::Value;
+
 use super::datapaths;
 use super::further::Further;
 use super::kernel::Kernel;
-use crate::deadline::Deadline;
 use crate::error::Error;
-use crate::ovsdb::Remote;
-use crate::ovsdb::operation::Row as Columns;
-use crate::ovsdb::schema::DatabaseSchema;
-use crate::ovsdb::transaction::Transaction;
-use crate::ovsdb::value::Value;
 use crate::vswitch::causes::device_name;
 use crate::vswitch::daemon::{self, Asked};
 use crate::vswitch::health::{self, BondHealth, Device, Facts, Health, Member, Peer};
@@ -188,7 +188,7 @@ impl Unit<'_> {
         let (mut tables, mut further) = self.tables_and_further().await?;
         // A database behind a unix socket is on this machine, and so is its switch, whose files are beside the socket.
         let socket = self.settings().remotes.iter().find_map(|remote| match remote {
-            Remote::Unix(path) => Some(path.clone()),
+            Address::Unix(path) => Some(path.clone()),
             _ => None,
         });
         // Something is left of the deadline for the rest, in any case.
@@ -197,8 +197,7 @@ impl Unit<'_> {
         let run = socket.as_ref().and_then(|socket| socket.parent());
         let asked = match run {
             Some(run) => {
-                let (patience, _stop) = Deadline::after(patience);
-                let answer = deadline.limit(daemon::ask(run, &patience)).await;
+                let answer = deadline.limit(daemon::ask(run, &deadline.window(patience))).await;
                 answer.map_err(|expired| Error::expired_before_commit(expired, "asking ovs-vswitchd"))?
             }
             None => Asked::Answers,

@@ -3,13 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use ovsdb::operation::Row;
+use ovsdb::transaction::OperationResult;
+use ovsdb::value::{Atom, Map, Optional, Set, Uuid, Value};
+use ovsdb::wire::json;
 use serde::Deserialize;
 
 use crate::error::Error;
-use crate::ovsdb::json;
-use crate::ovsdb::operation::Row;
-use crate::ovsdb::transaction::OperationResult;
-use crate::ovsdb::value::{Atom, Map, Optional, Set, Uuid, Value};
 use crate::vswitch::asked;
 use crate::vswitch::picture::Tables;
 use crate::vswitch::rules::{self, COLUMNS_OF_MAPS};

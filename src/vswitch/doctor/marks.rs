@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
+use ovsdb::Address;
+
 use super::examination::Examination;
 use super::{Finding, datapaths, examine, vswitchd};
-use crate::ovsdb::Remote;
 use crate::vswitch::daemon;
 use crate::vswitch::picture::{BridgePicture, Picture, Problem, Tables};
 use crate::vswitch::unit::Unit;
@@ -38,11 +39,11 @@ impl Unit<'_> {
     /// interfaces is from before then. The doctor asks more.
     pub async fn mark_dead_daemon(&mut self, picture: &mut Picture) {
         let local = self.settings().remotes.iter().find_map(|remote| match remote {
-            Remote::Unix(path) => path.parent().map(Path::to_owned),
+            Address::Unix(path) => path.parent().map(Path::to_owned),
             _ => None,
         });
         let Some(run) = local else { return };
-        if let Some(message) = daemon::gone(&run).await {
+        if let Some(message) = daemon::gone(&run, &self.session.deadline).await {
             picture.problems.retain(|problem| problem.code != vswitchd::BEHIND.name);
             let (code, severity) = (vswitchd::DEAD.name.to_owned(), vswitchd::DEAD.severity);
             picture.problems.insert(0, Problem { code, severity, message });

@@ -1,7 +1,8 @@
 //! The schema of the database.
 
+use ovsdb::schema::DatabaseSchema;
+
 use super::{About, Code, Examination, Findings, Severity};
-use crate::ovsdb::schema::DatabaseSchema;
 use crate::vswitch::tables::{BRIDGE, FLOW_SAMPLE_COLLECTOR_SET, INTERFACE, OPEN_VSWITCH, PORT, RELIED_ON};
 
 pub(super) const OLD: Code = Code {

@@ -5,14 +5,14 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use ovsdb::operation::Name;
+use ovsdb::replica;
+use ovsdb::transaction::{OperationResult, Transaction};
+use ovsdb::value::{Map, Optional, Set, Uuid, Value};
+use ovsdb::wire::json;
 use serde::{Deserialize, Deserializer};
 
 use crate::error::Error;
-use crate::ovsdb::json;
-use crate::ovsdb::operation::Name;
-use crate::ovsdb::replica;
-use crate::ovsdb::transaction::{OperationResult, Transaction};
-use crate::ovsdb::value::{Map, Optional, Set, Uuid, Value};
 use crate::vswitch::tables::{BRIDGE, CONTROLLER, INTERFACE, MANAGER, OPEN_VSWITCH, PORT};
 use crate::vswitch::unit::{Unit, unreadable};
 

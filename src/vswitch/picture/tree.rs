@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use ovsdb::value::Uuid;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::rows::{BridgeRow, InterfaceRow, PortRow, RemoteRow, Strings, Tables};
-use crate::ovsdb::value::Uuid;
 use crate::vswitch::derived::{self, Network};
 use crate::vswitch::doctor::Severity;
 use crate::vswitch::secrets;
