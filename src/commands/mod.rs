@@ -40,7 +40,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::error::Error;
-use crate::vswitch::changes::Report;
+use crate::vswitch::run::Report;
 use crate::vswitch::run::{self, Body, Mode, Working};
 use crate::vswitch::{Session, Unit, secrets};
 use arguments::{Arguments, Written};

@@ -9,9 +9,10 @@ use std::time::Duration;
 use ovsdb::operation::Row as Columns;
 use ovsdb::value::{UuidRef, Value};
 
-use super::commit::Committed;
+use super::plan::change_set::{Fate, Row};
+use super::plan::transaction::Committed;
 use super::tables::{BRIDGE, INTERFACE};
-use super::unit::{Fate, Row, Unit};
+use super::unit::Unit;
 use super::verify::{InterfaceStatus, Look};
 use crate::error::Error;
 

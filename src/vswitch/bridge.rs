@@ -3,9 +3,11 @@
 
 use ovsdb::value::Value;
 
+use super::plan::change_set::RowKey;
+use super::plan::query::Query;
 use super::port::Port;
 use super::tables::{BRIDGE, FLOW_SAMPLE_COLLECTOR_SET, INTERFACE, OPEN_VSWITCH, PORT};
-use super::unit::{Query, RowKey, Unit};
+use super::unit::Unit;
 use crate::error::Error;
 
 /// A bridge that exists, real or fake.

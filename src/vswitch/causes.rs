@@ -15,8 +15,9 @@ use serde::de::DeserializeOwned;
 use super::bridge::same_datapath;
 use super::health;
 use super::picture::Strings;
+use super::plan::query::Query;
 use super::tables::{BRIDGE, INTERFACE, OPEN_VSWITCH, PORT};
-use super::unit::{Query, Unit, unreadable};
+use super::unit::{Unit, unreadable};
 use super::verify::{InterfaceStatus, map};
 use crate::error::Error;
 

@@ -12,17 +12,12 @@ use serde::Deserialize;
 
 use super::bridge::same_datapath;
 use super::causes;
-use super::commit::Committed;
+use super::plan::change_set::{Fate, RowKey};
+use super::plan::transaction::{Committed, DATAPATH_ID, DATAPATH_TYPE};
 use super::tables::{BRIDGE, PORT};
-use super::unit::{Fate, Row, RowKey, Unit};
+use super::unit::Unit;
 use super::verify::unreadable;
 use crate::error::Error;
-
-/// The column by which a bridge asks for a datapath.
-pub(super) const DATAPATH_TYPE: &str = "datapath_type";
-
-/// The column that ovs-vswitchd writes once a bridge has a datapath.
-pub(super) const DATAPATH_ID: &str = "datapath_id";
 
 impl Unit<'_> {
     /// Refuses a datapath type that ovs-vswitchd does not know, whatever row of a bridge asks for it. `system` and
@@ -121,17 +116,4 @@ impl Unit<'_> {
 struct Datapath {
     datapath_id: Optional<String>,
     datapath_type: String,
-}
-
-impl Row {
-    /// Whether ovs-vswitchd creates the bridge of this row anew.
-    pub(super) fn changes_datapath(&self) -> bool {
-        self.changed_columns().any(|(column, _)| column == DATAPATH_TYPE)
-    }
-
-    /// Whether the bridge of this row changes in a way that ovs-vswitchd acts upon. Its ports have rows of their own, and
-    /// `external_ids` are notes of others.
-    fn changes_bridge(&self) -> bool {
-        self.changed_columns().any(|(column, _)| column != "ports" && column != "external_ids")
-    }
 }

@@ -3,9 +3,11 @@
 use ovsdb::value::Value;
 
 use super::bridge::{Bridge, same_datapath};
+use super::plan::change_set::RowKey;
+use super::plan::query::Query;
 use super::port::Port;
 use super::tables::{BRIDGE, INTERFACE, MARK, PORT};
-use super::unit::{Query, RowKey, Unit};
+use super::unit::Unit;
 use super::vtep;
 use crate::error::Error;
 

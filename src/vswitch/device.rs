@@ -8,10 +8,11 @@ use ovsdb::operation::{Condition, Row as Columns};
 use ovsdb::transaction::Transaction;
 use ovsdb::value::{UuidRef, Value};
 
-use super::commit::Committed;
+use super::plan::change_set::{LinkChange, RowKey};
+use super::plan::transaction::Committed;
 use super::session::Session;
 use super::tables::INTERFACE;
-use super::unit::{LinkChange, RowKey, Unit};
+use super::unit::Unit;
 use super::verify::InterfaceStatus;
 use crate::error::Error;
 use crate::links::{Address, LinkError, Links};

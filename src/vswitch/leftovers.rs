@@ -10,10 +10,12 @@ use std::time::Duration;
 
 use ovsdb::Address;
 
+use super::plan::change_set::{LinkChange, RowKey};
+use super::plan::query::Query;
 use super::port::is_container_port;
 use super::session::Session;
 use super::tables::{BRIDGE, INTERFACE, MARK, PORT};
-use super::unit::{LinkChange, Query, RowKey, Unit};
+use super::unit::Unit;
 use super::{doctor, vtep};
 use crate::error::Error;
 use crate::links::Link;

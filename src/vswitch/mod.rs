@@ -7,7 +7,6 @@
 mod asked;
 pub mod bridge;
 mod causes;
-pub mod changes;
 mod commit;
 mod conflicts;
 pub mod daemon;
@@ -21,6 +20,7 @@ pub mod leftovers;
 pub mod options;
 pub mod patch;
 pub mod picture;
+pub mod plan;
 pub mod port;
 mod present;
 pub mod record;
@@ -39,5 +39,6 @@ pub mod vtep;
 pub mod watch;
 
 pub use hub::Hub;
+pub use plan::{LinkChange, Query, RowKey, Wanted};
 pub use session::Session;
-pub use unit::{LinkChange, Query, RowKey, Unit, Wanted};
+pub use unit::Unit;

@@ -7,10 +7,12 @@ use ovsdb::notation::{self, NotationError};
 use ovsdb::operation::Name;
 use ovsdb::schema::{AtomicType, BaseType, ColumnSchema, ColumnType, TableSchema};
 
+use super::plan::change_set::RowKey;
+use super::plan::query::Wanted;
 use super::rules;
 use super::secrets;
 use super::tables::{self, BRIDGE, INTERFACE, OPEN_VSWITCH, PORT};
-use super::unit::{RowKey, Unit, Wanted};
+use super::unit::Unit;
 use crate::error::Error;
 
 /// Settings as `COLUMN[:KEY]` and `VALUE`, in the order in which they apply.

@@ -5,8 +5,10 @@ use ovsdb::value::{UuidRef, Value};
 
 use super::bridge::Bridge;
 use super::causes::device_name;
+use super::plan::change_set::{LinkChange, RowKey};
+use super::plan::query::{Query, Wanted};
 use super::tables::{BRIDGE, INTERFACE, MIRROR, PORT};
-use super::unit::{LinkChange, Query, RowKey, Unit, Wanted};
+use super::unit::Unit;
 use crate::error::{Error, with_article};
 
 /// A port that exists on some bridge.
@@ -128,13 +130,14 @@ impl Unit<'_> {
             let tag = self.peek(&port, "tag").and_then(|tag| tag.as_integer());
             let Some(fake) = bridge.fake.filter(|fake| tag != Some(fake.tag)) else { continue };
             let on = tag.map_or_else(|| "has no VLAN".to_owned(), |tag| format!("has VLAN {tag}"));
-            self.note(format!(
+            let note = format!(
                 "port {} {on}, so it is on bridge {} and not on the VLAN bridge {} of ovs-vsctl, which is VLAN {}",
                 self.name(&port),
                 self.name(&bridge.row),
                 bridge.name,
                 fake.tag
-            ));
+            );
+            self.note(note);
         }
     }
 

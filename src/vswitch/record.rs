@@ -3,8 +3,10 @@
 use ovsdb::operation::Name;
 use ovsdb::value::{Uuid, Value};
 
+use super::plan::change_set::RowKey;
+use super::plan::query::{Query, Wanted};
 use super::tables::{BRIDGE, INTERFACE, OPEN_VSWITCH, PORT};
-use super::unit::{Query, RowKey, Unit, Wanted};
+use super::unit::Unit;
 use crate::error::Error;
 
 /// How rows of a table are named.

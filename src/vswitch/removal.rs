@@ -10,10 +10,12 @@ use ovsdb::operation::{Condition, Row as Columns};
 use ovsdb::transaction::Transaction;
 use ovsdb::value::Value;
 
+use super::plan::change_set::LinkChange;
+use super::plan::query::Query;
 use super::session::Session;
 use super::tables::{INTERFACE, OPEN_VSWITCH};
 use super::undo::TIME_TO_TAKE_BACK;
-use super::unit::{LinkChange, Query, Unit, unreadable};
+use super::unit::{Unit, unreadable};
 use super::{commit, health, vtep};
 use crate::error::{Committed, Error};
 use crate::links::{Link, LinkError, Vxlan};

@@ -15,10 +15,12 @@ use ovsdb::transaction::{OperationResult, Transaction};
 use ovsdb::value::{UuidRef, Value};
 
 use super::commit::Failure;
-use super::datapath::DATAPATH_ID;
 use super::health;
+use super::plan::change_set::{Fate, Row, RowKey};
+use super::plan::query::Query;
+use super::plan::transaction::DATAPATH_ID;
 use super::tables::{BRIDGE, INTERFACE, PORT};
-use super::unit::{Fate, Query, Row, RowKey, Unit, unreadable};
+use super::unit::{Unit, unreadable};
 use crate::error::Error;
 
 /// So long, and at most half of the time that is left, ovs-vswitchd is given to apply what others have written, where the

@@ -5,10 +5,13 @@ use std::pin::Pin;
 use ovsdb::operation::{Mutation, Mutator, Operation};
 use ovsdb::transaction::Transaction;
 use ovsdb::value::Value;
+use schemars::JsonSchema;
+use serde::Serialize;
 use serde_json::Value as Json;
 
-use super::changes::Report;
-use super::commit::{self, Committed, Failure};
+use super::commit::{self, Failure};
+use super::plan::report::Change;
+use super::plan::transaction::{Committed, ask_for_application};
 use super::removal;
 use super::session::Session;
 use super::tables;
@@ -47,6 +50,21 @@ pub enum Verify {
     Yes,
     /// A setting that an interface did not get is a failure as well.
     Strict,
+}
+
+/// What a command answers when a report or a dry run is asked for.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct Report {
+    /// What the command answers otherwise.
+    pub result: Json,
+    /// Whether anything changed, or would.
+    pub changed: bool,
+    /// What changed, or would.
+    pub changes: Vec<Change>,
+    /// The interfaces that were added or changed, as ovs-vswitchd sees them; empty for a dry run.
+    pub interfaces: Vec<InterfaceStatus>,
+    /// Things worth knowing that are no failure.
+    pub notes: Vec<String>,
 }
 
 /// What a command does with a unit of work. May run again after a lost race.
@@ -125,7 +143,7 @@ async fn attempts(
             }
             let changes = unit.changes(None);
             let changed = !changes.is_empty();
-            return Ok(Report { result, changed, changes, interfaces: Vec::new(), notes: unit.notes });
+            return Ok(Report { result, changed, changes, interfaces: Vec::new(), notes: unit.take_notes() });
         }
         if mode.verify != Verify::No {
             unit.find_neighbours().await?;
@@ -137,7 +155,13 @@ async fn attempts(
                     tracing::warn!("{note}");
                 }
                 let changes = if mode.report { unit.changes(Some(&committed)) } else { Vec::new() };
-                return Ok(Report { result, changed: !changes.is_empty(), changes, interfaces, notes: unit.notes });
+                return Ok(Report {
+                    result,
+                    changed: !changes.is_empty(),
+                    changes,
+                    interfaces,
+                    notes: unit.take_notes(),
+                });
             }
             Err(Failure::Final(error)) => return Err(error),
             Err(Failure::LostRace(error)) => {
@@ -173,7 +197,7 @@ async fn finish(unit: &mut Unit<'_>, mode: Mode) -> Result<(Committed, Vec<Inter
 /// Asks ovs-vswitchd for a sign that it has read its configuration: counts `next_cfg` up and waits for `cur_cfg`.
 pub async fn confirm(session: &mut Session, comment: &str) -> Result<(), Error> {
     let mut nothing = Transaction::new();
-    let target = commit::ask_for_application(&mut nothing, None, comment);
+    let target = ask_for_application(&mut nothing, None, comment);
     let (_, application) = commit::send(session, &nothing, target).await.map_err(commit::SendError::into_error)?;
     application.wait(session).await
 }
@@ -188,6 +212,6 @@ pub async fn hold_flows(session: &mut Session, hold: bool) -> Result<(), Error> 
     }
     let mut transaction = Transaction::new();
     transaction.push(Operation::Mutate { table: tables::OPEN_VSWITCH.into(), r#where: Vec::new(), mutations });
-    let target = commit::ask_for_application(&mut transaction, None, "ovs-plugin vswitchd");
+    let target = ask_for_application(&mut transaction, None, "ovs-plugin vswitchd");
     commit::send(session, &transaction, target).await.map_err(commit::SendError::into_error).map(drop)
 }

@@ -14,9 +14,9 @@ use serde::de::DeserializeOwned;
 use tracing::debug;
 
 use super::hub::Hub;
+use super::plan::LinkChange;
 use super::present::{self, Narrowed};
 use super::tables::{DATABASE, OPEN_VSWITCH};
-use super::unit::LinkChange;
 use crate::deadline::{Deadline, Expired};
 use crate::error::Error;
 use crate::links::{Link, LinkError, Links};

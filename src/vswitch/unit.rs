@@ -7,100 +7,21 @@
 //! Nothing is written before the commit (in `commit.rs`), so a command that fails half-way has changed nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::{Deref, DerefMut};
 
 use ovsdb::operation::{Condition, Name, Operation, Row as Columns};
 use ovsdb::transaction::Transaction;
-use ovsdb::value::{Atom, NamedUuid, Uuid, UuidRef, Value};
+use ovsdb::value::{Atom, UuidRef, Value};
 
 use super::bridge::Bridge;
 use super::device::DeviceSettings;
+use super::plan::change_set::{ChangeSet, RowKey};
+use super::plan::query::{Filter, Query, Question, Wanted};
 use super::rest::Rest;
 use super::session::Session;
-use super::tables::{self, BRIDGE, INTERFACE, MARK, OPEN_VSWITCH, PORT};
+use super::tables::{self, OPEN_VSWITCH};
 use crate::error::Error;
-use crate::links::{Address, Link, Vxlan};
-
-/// A row that exists, or one that this unit will insert.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct RowKey {
-    /// The row's table.
-    pub table: Name,
-    /// Its identity.
-    pub id: UuidRef,
-}
-
-/// What is known of a row, and what shall become of it.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Row {
-    /// Columns as the server gave them.
-    pub(super) stored: Columns,
-    /// Whether `stored` has every column of the table.
-    pub(super) whole: bool,
-    /// Columns whose stored value a decision rested on.
-    pub(super) relied: BTreeSet<Name>,
-    /// Whether a decision rested on the row being there.
-    pub(super) seen: bool,
-    pub(super) changes: BTreeMap<Name, Change>,
-    /// The arguments of the caller that columns were set by, where that is known.
-    pub(super) arguments: BTreeMap<Name, &'static str>,
-    pub(super) fate: Fate,
-    /// Whether the row is in [`Unit::touched`].
-    pub(super) touched: bool,
-    /// Whether ovs-vswitchd had applied all that the database held when the row was read.
-    pub(super) confirmed: bool,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Fate {
-    #[default]
-    Stays,
-    Inserted,
-    /// By a `delete` operation.
-    Deleted,
-    /// By the server, because nothing refers to it any more (RFC 7047 section 3.2, `isRoot`).
-    Collected,
-}
-
-/// How a column of a stored row changes. Inserted rows only know [`Change::Replace`].
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum Change {
-    Replace(Value),
-    /// Elements of a set, whatever else it holds.
-    Elements {
-        insert: BTreeSet<Atom>,
-        delete: BTreeSet<Atom>,
-    },
-    /// Pairs of a map, whatever else it holds.
-    Pairs {
-        put: BTreeMap<Atom, Atom>,
-        delete: BTreeSet<Atom>,
-    },
-}
-
-/// A question to the database: the rows of a table whose column equals, or includes, a value.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Query {
-    question: Question,
-    wanted: Wanted,
-}
-
-/// Which rows.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Question {
-    table: Name,
-    filter: Option<Filter>,
-}
-
-/// Which columns of them.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Wanted {
-    /// Those that commands usually read of the table.
-    Usual,
-    /// These besides.
-    With(BTreeSet<Name>),
-    /// Every column.
-    Whole,
-}
+use crate::links::Link;
 
 /// The rows that answer a question, and what has been read of them.
 struct Answer {
@@ -108,279 +29,47 @@ struct Answer {
     rows: BTreeSet<RowKey>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Filter {
-    Equals(Name, Value),
-    Includes(Name, Value),
-    /// One row, and only if its set holds the value; the server looks at no other row.
-    RowIncludes(Uuid, Name, Value),
-}
-
-/// What shall happen to a kernel device, besides the transaction.
-#[derive(Clone, Debug, PartialEq)]
-pub enum LinkChange {
-    /// Make a VXLAN device over the device of this name and set it up, before the transaction that refers to it.
-    AddVxlan(Vxlan, String),
-    /// Set an existing device up.
-    SetUp(String),
-    /// Delete a device that is ours, whoever uses it.
-    Delete(Link),
-    /// Delete a device that is ours, after the transaction that no longer refers to it, unless an interface of its name
-    /// has come meanwhile.
-    DeleteUnused(Link),
-    /// Set the device of an interface up that ovs-vswitchd makes, once it has made it.
-    SetUpOwn(String),
-    /// Give the device of such an interface an address.
-    AddAddress(String, Address),
-}
-
-/// See the module's description.
+/// A change set, and the session that reads for it. See the module's description.
 pub struct Unit<'s> {
     pub(super) session: &'s mut Session,
-    /// Names the command in the database's log.
-    pub(super) comment: String,
+    pub(super) set: ChangeSet,
     /// Whether names are looked up before rows of that name are inserted. The server's unique indexes do it anyway,
     /// so the first attempt leaves it to them and the second finds out who is in the way.
     pub(super) careful: bool,
-    pub(super) rows: BTreeMap<RowKey, Row>,
     answers: BTreeMap<Question, Answer>,
     /// Every request for rows so far, with how many rows each of its selects found.
     asked: Vec<(Transaction, Vec<usize>)>,
-    /// Sets that were found to include a value, as (row, column, value).
-    pub(super) relations: BTreeSet<(RowKey, Name, Value)>,
-    /// Values that no row must have, or include, when the unit is committed, as (table, column, value).
-    pub(super) absent: BTreeSet<(Name, Name, Value)>,
-    /// Rows in the order in which they were first changed.
-    pub(super) touched: Vec<RowKey>,
-    /// What `external_ids:ovs-plugin` says of inserted rows.
-    mark: String,
-    inserted: usize,
-    pub(super) links: Vec<LinkChange>,
-    /// Interfaces that ovs-vswitchd shall look at again though their rows do not change.
-    pub(super) nudged: Vec<RowKey>,
-    /// Interfaces whose devices ovs-vswitchd is to open again: it may hold one open that is gone.
-    pub(super) reopened: Vec<RowKey>,
-    /// Interfaces whose devices the caller will use as soon as it has the answer.
-    pub(super) promised: Vec<String>,
     /// What the answer rests on and the unit does not change (`rest.rs`).
     pub(super) rest: Rest,
     /// VXLAN devices that were found, or made by the unit, and that the rows are to refer to.
     pub(super) found_devices: Vec<Link>,
     /// Whether a device that is to be deleted may as well stay, if an interface refers to it by then.
     pub(super) leaves_what_is_used: bool,
-    /// Network devices that must not be there when the unit is committed.
-    pub(super) absent_devices: Vec<String>,
     /// Devices that were asked to be up.
     pub(super) expected_up: Vec<String>,
-    /// The interfaces of the bridges that the unit changes, to see afterwards whether they still work.
-    pub(super) neighbours: Vec<Uuid>,
     /// Devices to be configured once ovs-vswitchd has made them.
     pub(super) devices: Vec<DeviceSettings>,
     /// Ports that are added to VLAN bridges of ovs-vsctl, with these.
     pub(super) on_vlan_bridges: Vec<(RowKey, Bridge)>,
-    /// Things worth saying to people, for stderr.
-    pub(super) notes: Vec<String>,
+}
+
+/// A unit is a change set with somebody to ask: everything that needs nobody is the change set's.
+impl Deref for Unit<'_> {
+    type Target = ChangeSet;
+
+    fn deref(&self) -> &ChangeSet {
+        &self.set
+    }
+}
+
+impl DerefMut for Unit<'_> {
+    fn deref_mut(&mut self) -> &mut ChangeSet {
+        &mut self.set
+    }
 }
 
 /// From this many look-ups of one kind on, reading the table once is cheaper than having the server scan it for each.
 const MANY: usize = 32;
-
-impl Query {
-    /// The rows whose column has this value.
-    pub fn equals(table: impl Into<Name>, column: impl Into<Name>, value: impl Into<Value>) -> Self {
-        Query::of(table, Some(Filter::Equals(column.into(), value.into())))
-    }
-
-    /// The rows whose set or map includes this value.
-    pub fn includes(table: impl Into<Name>, column: impl Into<Name>, value: impl Into<Value>) -> Self {
-        Query::of(table, Some(Filter::Includes(column.into(), value.into())))
-    }
-
-    /// All rows. Not for tables that grow with the switch.
-    pub fn all(table: impl Into<Name>) -> Self {
-        Query::of(table, None)
-    }
-
-    /// The row with this identity.
-    pub fn row(table: impl Into<Name>, uuid: Uuid) -> Self {
-        Query::equals(table, "_uuid", uuid)
-    }
-
-    /// The bridge of this name.
-    pub fn bridge(name: &str) -> Self {
-        Query::equals(BRIDGE, "name", name)
-    }
-
-    /// The port of this name.
-    pub fn port(name: &str) -> Self {
-        Query::equals(PORT, "name", name)
-    }
-
-    /// The interface of this name.
-    pub fn interface(name: &str) -> Self {
-        Query::equals(INTERFACE, "name", name)
-    }
-
-    fn of(table: impl Into<Name>, filter: Option<Filter>) -> Self {
-        Query { question: Question { table: table.into(), filter }, wanted: Wanted::Usual }
-    }
-
-    /// The same rows, with every column they have.
-    pub fn whole(mut self) -> Self {
-        self.wanted = Wanted::Whole;
-        self
-    }
-
-    /// The same rows, with these columns.
-    pub fn with(mut self, wanted: &Wanted) -> Self {
-        self.wanted = match (wanted, tables::usual_columns(&self.question.table)) {
-            (Wanted::With(columns), Some(usual)) => {
-                let further = columns.iter().filter(|column| !usual.contains(&column.as_ref()));
-                let further: BTreeSet<Name> = further.cloned().collect();
-                if further.is_empty() { Wanted::Usual } else { Wanted::With(further) }
-            }
-            // Of other tables all columns are usual.
-            (Wanted::With(_), None) => Wanted::Whole,
-            (wanted, _) => wanted.clone(),
-        };
-        self
-    }
-
-    fn select(&self) -> Operation {
-        let Question { table, filter } = &self.question;
-        let columns = match filter {
-            // Only whether it is so is asked, of a row that has been read already.
-            Some(Filter::RowIncludes(..)) => Some(vec!["_uuid".into()]),
-            _ => self.wanted.columns(table),
-        };
-        Operation::Select { table: table.clone(), r#where: self.question.conditions(), columns }
-    }
-
-    /// What makes many queries one kind: the same column of the same table.
-    fn kind(&self) -> Option<(&Name, &Name, bool)> {
-        match &self.question.filter {
-            _ if self.wanted != Wanted::Usual => None,
-            Some(Filter::Equals(column, _)) if column != "_uuid" => Some((&self.question.table, column, false)),
-            Some(Filter::Includes(column, _)) => Some((&self.question.table, column, true)),
-            _ => None,
-        }
-    }
-}
-
-impl Question {
-    fn conditions(&self) -> Vec<Condition> {
-        match &self.filter {
-            None => Vec::new(),
-            Some(Filter::Equals(column, value)) => vec![Condition::equal(column.clone(), value.clone())],
-            Some(Filter::Includes(column, value)) => vec![Condition::includes(column.clone(), value.clone())],
-            Some(Filter::RowIncludes(row, column, value)) => {
-                vec![Condition::is_row(*row), Condition::includes(column.clone(), value.clone())]
-            }
-        }
-    }
-
-    /// Whether it is about a row that does not exist yet, which is nothing to bother the server with.
-    fn is_about_new(&self) -> bool {
-        match &self.filter {
-            Some(Filter::Equals(_, value) | Filter::Includes(_, value) | Filter::RowIncludes(_, _, value)) => {
-                value.atoms().any(|atom| matches!(atom, Atom::NamedUuid(_)))
-            }
-            None => false,
-        }
-    }
-}
-
-impl Wanted {
-    /// As a select names them; `None` is all.
-    fn columns(&self, table: &str) -> Option<Vec<Name>> {
-        let named = |columns: &'static [&'static str]| columns.iter().map(|&column| Name::from(column));
-        match (self, tables::usual_columns(table)) {
-            (Wanted::Whole, _) | (_, None) => None,
-            (Wanted::Usual, Some(usual)) => Some(named(usual).collect()),
-            (Wanted::With(further), Some(usual)) => Some(named(usual).chain(further.iter().cloned()).collect()),
-        }
-    }
-
-    /// Whether who knows these columns knows the others.
-    fn covers(&self, others: &Wanted) -> bool {
-        match (self, others) {
-            (Wanted::Whole, _) | (_, Wanted::Usual) => true,
-            (Wanted::With(columns), Wanted::With(others)) => columns.is_superset(others),
-            (Wanted::Usual, _) | (Wanted::With(_), Wanted::Whole) => false,
-        }
-    }
-}
-
-impl Row {
-    /// The value a column will have after the commit, if that can be told.
-    fn effective(&self, column: &str) -> Option<Value> {
-        let stored = self.stored.get(column);
-        match self.changes.get(column) {
-            None if self.fate == Fate::Inserted => Some(Value::empty()),
-            None => stored.cloned(),
-            Some(change) => change.applied_to(stored),
-        }
-    }
-
-    pub(super) fn is_gone(&self) -> bool {
-        matches!(self.fate, Fate::Deleted | Fate::Collected)
-    }
-
-    /// Whether the row matches a filter now, given whether it did for the server.
-    fn matches(&self, filter: Option<&Filter>, server_says: bool) -> bool {
-        let (column, value, includes) = match filter {
-            None => return true,
-            Some(Filter::Equals(column, value)) => (column, value, false),
-            Some(Filter::Includes(column, value) | Filter::RowIncludes(_, column, value)) => (column, value, true),
-        };
-        match self.changes.get(column) {
-            None if self.fate == Fate::Inserted => false,
-            None => server_says,
-            Some(Change::Elements { insert, delete }) if includes => {
-                value.atoms().all(|atom| insert.contains(atom) || (server_says && !delete.contains(atom)))
-            }
-            Some(change) => match change.applied_to(self.stored.get(column)) {
-                Some(now) if includes => match (value.as_map(), now.as_map()) {
-                    (Some(pairs), now) => now.is_some_and(|now| pairs.iter().all(|(key, of)| now.get(key) == Some(of))),
-                    (None, _) => value.atoms().all(|atom| now.atoms().any(|element| element == atom)),
-                },
-                Some(now) => now == *value,
-                None => server_says,
-            },
-        }
-    }
-}
-
-impl Change {
-    /// The value after the change; `None` when it depends on a stored value that is not known.
-    pub(super) fn applied_to(&self, stored: Option<&Value>) -> Option<Value> {
-        match self {
-            Change::Replace(value) => Some(value.clone()),
-            Change::Elements { insert, delete } => {
-                let kept = stored?.atoms().filter(|atom| !delete.contains(atom)).cloned();
-                Some(Value::set(kept.chain(insert.iter().cloned())))
-            }
-            Change::Pairs { put, delete } => {
-                // An empty value is an empty map as well.
-                let mut pairs = stored?.as_map().cloned().unwrap_or_default();
-                pairs.retain(|key, _| !delete.contains(key));
-                pairs.extend(put.iter().map(|(key, value)| (key.clone(), value.clone())));
-                Some(Value::Map(pairs))
-            }
-        }
-    }
-}
-
-impl RowKey {
-    fn stored(table: &Name, uuid: Uuid) -> Self {
-        RowKey { table: table.clone(), id: UuidRef::Row(uuid) }
-    }
-
-    /// A reference to the row, to be put into a column.
-    pub fn reference(&self) -> Atom {
-        self.id.clone().into()
-    }
-}
 
 /// Rows that can't be read, before anything was changed.
 pub(super) fn unreadable(error: ovsdb::wire::json::Error) -> Error {
@@ -406,29 +95,16 @@ impl<'s> Unit<'s> {
     pub(crate) fn new(session: &'s mut Session, comment: String, mark: &str, careful: bool) -> Self {
         Unit {
             session,
-            comment,
+            set: ChangeSet::new(comment, mark),
             careful,
-            rows: BTreeMap::new(),
             answers: BTreeMap::new(),
             asked: Vec::new(),
-            relations: BTreeSet::new(),
-            absent: BTreeSet::new(),
-            touched: Vec::new(),
-            mark: mark.to_owned(),
-            inserted: 0,
-            links: Vec::new(),
-            nudged: Vec::new(),
-            reopened: Vec::new(),
-            promised: Vec::new(),
             rest: Rest::default(),
             found_devices: Vec::new(),
             leaves_what_is_used: false,
-            absent_devices: Vec::new(),
             expected_up: Vec::new(),
-            neighbours: Vec::new(),
             devices: Vec::new(),
             on_vlan_bridges: Vec::new(),
-            notes: Vec::new(),
         }
     }
 
@@ -440,16 +116,6 @@ impl<'s> Unit<'s> {
     /// The database's schema; downloaded the first time.
     pub async fn schema(&mut self) -> Result<std::sync::Arc<ovsdb::schema::DatabaseSchema>, Error> {
         self.session.schema().await
-    }
-
-    /// Tells people something that is no failure.
-    pub fn note(&mut self, note: String) {
-        self.notes.push(note);
-    }
-
-    /// From here on, inserted rows are marked as this.
-    pub fn mark_as(&mut self, mark: String) {
-        self.mark = mark;
     }
 
     // ---- reading ----
@@ -555,12 +221,6 @@ impl<'s> Unit<'s> {
         Ok(true)
     }
 
-    fn is_as_remembered(&self, table: &Name, columns: &Columns) -> bool {
-        let uuid = columns.get("_uuid").and_then(|uuid| uuid.uuids().next());
-        let Some(row) = uuid.and_then(|uuid| self.rows.get(&RowKey::stored(table, uuid))) else { return false };
-        columns.iter().all(|(column, value)| tables::is_reported(column) || row.stored.get(column) == Some(value))
-    }
-
     /// Answers many queries of one kind from the rows of the whole table.
     fn answer_from_table(
         &mut self,
@@ -605,7 +265,7 @@ impl<'s> Unit<'s> {
     fn remember(
         &mut self,
         table: &Name,
-        mut columns: Columns,
+        columns: Columns,
         asked: Option<&[Name]>,
         confirmed: bool,
     ) -> Result<RowKey, Error> {
@@ -613,15 +273,8 @@ impl<'s> Unit<'s> {
         if let Some(missing) = missing.find(|column| !self.session.lacks(table, column)) {
             return Err(lacks(table, missing));
         }
-        let uuid = columns.remove("_uuid").and_then(|uuid| uuid.uuids().next()).ok_or_else(|| lacks(table, "_uuid"))?;
-        let key = RowKey::stored(table, uuid);
-        let row = self.rows.entry(key.clone()).or_insert_with(|| Row { confirmed, ..Row::default() });
-        row.whole |= asked.is_none();
-        for (column, value) in columns {
-            // The first reading stays: decisions may rest on it already, and the guards compare with it.
-            row.stored.entry(column).or_insert(value);
-        }
-        Ok(key)
+        let whole = asked.is_none();
+        self.set.remember(table, columns, whole, confirmed).ok_or_else(|| lacks(table, "_uuid"))
     }
 
     /// The rows that match, as this unit leaves them.
@@ -630,33 +283,7 @@ impl<'s> Unit<'s> {
         let Question { table, filter } = &query.question;
         // The server was not asked about a row that does not exist yet, and has none that would answer.
         let server = self.answers.get(&query.question).map(|answer| answer.rows.clone()).unwrap_or_default();
-        let mut candidates = server.clone();
-        candidates.extend(self.touched.iter().filter(|key| key.table == *table).cloned());
-        let mut found = Vec::new();
-        for key in candidates {
-            let by_server = server.contains(&key);
-            let Some(row) = self.rows.get_mut(&key) else { continue };
-            // A touched row of another identity is no answer to a question about one row.
-            if matches!(filter, Some(Filter::RowIncludes(uuid, ..)) if key.id != UuidRef::Row(*uuid)) {
-                continue;
-            }
-            if row.is_gone() || !row.matches(filter.as_ref(), by_server) {
-                continue;
-            }
-            row.seen = true;
-            match filter {
-                Some(Filter::Includes(column, value) | Filter::RowIncludes(_, column, value)) if by_server => {
-                    self.relations.insert((key.clone(), column.clone(), value.clone()));
-                }
-                // Names never change; other columns may.
-                Some(Filter::Equals(column, _)) if by_server && row.stored.contains_key(column) && column != "name" => {
-                    row.relied.insert(column.clone());
-                }
-                _ => {}
-            }
-            found.push(key);
-        }
-        Ok(found)
+        Ok(self.set.matching(table, filter.as_ref(), &server))
     }
 
     /// The only row that matches, or the first.
@@ -668,9 +295,7 @@ impl<'s> Unit<'s> {
     pub async fn includes(&mut self, row: &RowKey, column: &'static str, value: &RowKey) -> Result<bool, Error> {
         Ok(match Unit::membership(row, column, value) {
             Some(query) => self.find_one(query).await?.is_some(),
-            None => self.rows.get(row).is_some_and(|row| {
-                row.matches(Some(&Filter::Includes(column.into(), value.reference().into())), false)
-            }),
+            None => self.includes_by_itself(row, column, value),
         })
     }
 
@@ -705,27 +330,6 @@ impl<'s> Unit<'s> {
         Ok(self.value(row, column))
     }
 
-    /// A column that has been read already; empty when it has not. What is decided from it will be guarded.
-    pub fn value(&mut self, row: &RowKey, column: &str) -> Value {
-        if let Some(row) = self.rows.get_mut(row)
-            && row.stored.contains_key(column)
-            && !tables::is_reported(column)
-        {
-            row.relied.insert(Name::from(column.to_owned()));
-        }
-        self.peek(row, column).unwrap_or_else(Value::empty)
-    }
-
-    /// A column's value without relying on it, for messages.
-    pub fn peek(&self, row: &RowKey, column: &str) -> Option<Value> {
-        self.rows.get(row)?.effective(column)
-    }
-
-    /// The `name` column; empty in tables whose rows have no names.
-    pub fn name(&self, row: &RowKey) -> String {
-        self.peek(row, "name").and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_default()
-    }
-
     /// The rows that a set of references in a row points to, those of the same unit included.
     pub async fn references(
         &mut self,
@@ -754,127 +358,6 @@ impl<'s> Unit<'s> {
         Ok(rows)
     }
 
-    // ---- changing ----
-
-    /// Inserts a row. It is marked as made by this program, if its table has a place for that.
-    pub fn insert(&mut self, table: &'static str, columns: impl IntoIterator<Item = (&'static str, Value)>) -> RowKey {
-        self.inserted += 1;
-        let key = RowKey { table: table.into(), id: UuidRef::New(NamedUuid(format!("row{}", self.inserted).into())) };
-        let changes = columns.into_iter().map(|(column, value)| (column.into(), Change::Replace(value))).collect();
-        self.rows.insert(key.clone(), Row { changes, fate: Fate::Inserted, ..Row::default() });
-        self.touch(&key);
-        if tables::takes_mark(table) {
-            let mark = self.mark.clone();
-            self.put(&key, "external_ids", MARK, mark);
-        }
-        key
-    }
-
-    /// Replaces a column. The value it has already is no change.
-    pub fn set(&mut self, key: &RowKey, column: impl Into<Name>, value: impl Into<Value>) {
-        let (column, value) = (column.into(), value.into());
-        self.touch(key);
-        let Some(row) = self.rows.get_mut(key) else { return };
-        if row.fate != Fate::Inserted && row.stored.get(&column) == Some(&value) {
-            row.changes.remove(&column);
-            row.relied.insert(column);
-        } else {
-            row.changes.insert(column, Change::Replace(value));
-        }
-    }
-
-    /// Puts a pair into a map of strings and leaves the other pairs alone.
-    pub fn put(&mut self, key: &RowKey, column: impl Into<Name>, map_key: impl Into<Atom>, value: impl Into<Atom>) {
-        let (column, map_key, value) = (column.into(), map_key.into(), value.into());
-        self.touch(key);
-        let Some(row) = self.rows.get_mut(key) else { return };
-        match row.changes.get_mut(&column) {
-            Some(Change::Replace(whole)) => {
-                let mut pairs = whole.as_map().cloned().unwrap_or_default();
-                pairs.insert(map_key, value);
-                *whole = Value::Map(pairs);
-            }
-            Some(Change::Pairs { put, delete }) => {
-                delete.remove(&map_key);
-                put.insert(map_key, value);
-            }
-            _ if row.fate == Fate::Inserted => {
-                row.changes.insert(column, Change::Replace(Value::Map(BTreeMap::from([(map_key, value)]))));
-            }
-            _ => {
-                let stored = row.stored.get(&column).and_then(Value::as_map).and_then(|pairs| pairs.get(&map_key));
-                if stored == Some(&value) {
-                    row.relied.insert(column);
-                } else {
-                    let put = BTreeMap::from([(map_key, value)]);
-                    row.changes.insert(column, Change::Pairs { put, delete: BTreeSet::new() });
-                }
-            }
-        }
-    }
-
-    /// Adds a reference to a row's set and leaves the other elements alone.
-    pub fn add_to(&mut self, key: &RowKey, column: &'static str, element: &RowKey) {
-        self.change_elements(key, column, element.reference(), true);
-    }
-
-    /// Takes a reference out of a row's set and leaves the other elements alone.
-    pub fn take_from(&mut self, key: &RowKey, column: &'static str, element: &RowKey) {
-        self.change_elements(key, column, element.reference(), false);
-    }
-
-    fn change_elements(&mut self, key: &RowKey, column: &'static str, element: Atom, add: bool) {
-        self.touch(key);
-        let Some(row) = self.rows.get_mut(key) else { return };
-        let none = match row.fate {
-            Fate::Inserted => Change::Replace(Value::empty()),
-            _ => Change::Elements { insert: BTreeSet::new(), delete: BTreeSet::new() },
-        };
-        match row.changes.entry(column.into()).or_insert(none) {
-            Change::Elements { insert, delete } => {
-                let (to, from) = if add { (insert, delete) } else { (delete, insert) };
-                // What this unit added itself is not there yet, so there is nothing to take away.
-                if !from.remove(&element) {
-                    to.insert(element);
-                }
-            }
-            Change::Replace(whole) => {
-                let mut elements: BTreeSet<Atom> = whole.atoms().filter(|atom| **atom != element).cloned().collect();
-                if add {
-                    elements.insert(element);
-                }
-                *whole = Value::set(elements);
-            }
-            Change::Pairs { .. } => {}
-        }
-    }
-
-    /// Deletes a row of a root table.
-    pub fn delete(&mut self, key: &RowKey) {
-        self.end(key, Fate::Deleted);
-    }
-
-    /// Notes that the server will delete a row, because its last reference was taken away.
-    pub fn collected(&mut self, key: &RowKey) {
-        self.end(key, Fate::Collected);
-    }
-
-    fn end(&mut self, key: &RowKey, fate: Fate) {
-        self.touch(key);
-        if let Some(row) = self.rows.get_mut(key) {
-            row.changes.clear();
-            row.fate = fate;
-        }
-    }
-
-    fn touch(&mut self, key: &RowKey) {
-        if let Some(row) = self.rows.get_mut(key)
-            && !std::mem::replace(&mut row.touched, true)
-        {
-            self.touched.push(key.clone());
-        }
-    }
-
     /// The one row of the root table, inserted when the database is empty.
     pub async fn root(&mut self) -> Result<RowKey, Error> {
         match self.find_one(Query::all(OPEN_VSWITCH)).await? {
@@ -893,75 +376,5 @@ impl<'s> Unit<'s> {
     /// The name of the network device with this index.
     pub fn link_name(&mut self, index: u32) -> Result<Option<String>, Error> {
         Ok(self.session.links()?.name_of(index)?)
-    }
-
-    /// Plans a change of a kernel device; it happens with the commit.
-    pub fn change_link(&mut self, change: LinkChange) {
-        if !self.links.contains(&change) {
-            self.links.push(change);
-        }
-    }
-
-    /// Promises the caller that the device of an interface is there when the command answers, even if the command finds
-    /// its row in place: who put it there may still be waiting for ovs-vswitchd.
-    pub fn promise(&mut self, interface: &str) {
-        self.promised.push(interface.to_owned());
-    }
-
-    /// Has ovs-vswitchd open the device of an interface again: of one that exists, or of a new one that takes the place
-    /// of one of the same name on the same bridge. It would go on with the device that it has open, which may be gone and
-    /// another of that name there.
-    pub fn reopen(&mut self, interface: RowKey) {
-        if matches!(interface.id, UuidRef::Row(_)) {
-            self.nudge(interface.clone());
-        }
-        self.reopened.push(interface);
-    }
-
-    /// Has ovs-vswitchd take a device that was made for an interface that exists. Of a row that it had not applied, it has no
-    /// device open, and whoever wrote the row may have to take it back as it was.
-    pub fn take_device(&mut self, interface: RowKey) {
-        match self.rows.get(&interface) {
-            Some(row) if row.confirmed => self.reopen(interface),
-            _ => self.nudge(interface),
-        }
-    }
-
-    /// Commits only if there is no network device of this name.
-    pub fn require_no_device(&mut self, name: &str) {
-        self.absent_devices.push(name.to_owned());
-    }
-
-    /// Has ovs-vswitchd look at an interface again, and waits for it, even if the database does not change: a device
-    /// that it missed has come.
-    pub fn nudge(&mut self, interface: RowKey) {
-        self.nudged.push(interface);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::deadline::Deadline;
-
-    #[test]
-    fn every_inserted_row_that_can_hold_a_mark_has_it() {
-        let settings = crate::settings::Settings::from_env().unwrap();
-        let (deadline, _stop) = Deadline::after(settings.timeout);
-        let mut session = Session::new(settings, deadline);
-        let mut unit = Unit::new(&mut session, String::new(), "here", false);
-        let mark = |unit: &Unit<'_>, row: &RowKey| unit.peek(row, "external_ids")?.get_str(MARK).map(str::to_owned);
-        for table in [BRIDGE, PORT, INTERFACE, "Mirror", "QoS", "Queue", "Controller", "Manager", "sFlow", "SSL"] {
-            let row = unit.insert(table, []);
-            assert_eq!(mark(&unit, &row).as_deref(), Some("here"), "{table}");
-        }
-        unit.mark_as("there".into());
-        let theirs = unit.insert("Queue", [("external_ids", Value::string_map([("a", "b")]))]);
-        assert_eq!(mark(&unit, &theirs).as_deref(), Some("there"));
-        assert_eq!(unit.peek(&theirs, "external_ids").unwrap().get_str("a"), Some("b"));
-        for table in [OPEN_VSWITCH, "AutoAttach"] {
-            let row = unit.insert(table, []);
-            assert_eq!(mark(&unit, &row), None, "{table}");
-        }
     }
 }

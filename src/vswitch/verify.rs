@@ -9,10 +9,12 @@ use ovsdb::value::{Map, Optional, Uuid, UuidRef, Value};
 use serde::Deserialize;
 
 use super::causes;
-use super::commit::{Committed, Failure};
+use super::commit::Failure;
 use super::health;
+use super::plan::change_set::{Fate, RowKey};
+use super::plan::transaction::Committed;
 use super::tables::INTERFACE;
-use super::unit::{Fate, RowKey, Unit};
+use super::unit::Unit;
 use crate::error::Error;
 
 /// What ovs-vswitchd tells of an interface. What the schema lacks has its default.

@@ -5,7 +5,8 @@ use std::net::Ipv4Addr;
 use ovsdb::Address;
 
 use super::picture::Picture;
-use super::unit::{LinkChange, Unit};
+use super::plan::change_set::LinkChange;
+use super::unit::Unit;
 use crate::error::{Error, with_article};
 use crate::links::{Link, Vxlan};
 

@@ -5,6 +5,7 @@
 
 mod daemon;
 mod examples;
+mod model;
 mod replica;
 mod scripted;
 mod server;

@@ -1,4 +1,4 @@
-//! A unit of work told to people and programs: which rows and columns change, from what to what, and which devices.
+//! A change set told to people and programs: which rows and columns change, from what to what, and which devices.
 
 use std::collections::BTreeMap;
 
@@ -7,10 +7,9 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value as Json, json};
 
-use super::commit::Committed;
-use super::secrets;
-use super::unit::{Change as ColumnChange, Fate, LinkChange, Row, RowKey, Unit};
-use super::verify::InterfaceStatus;
+use super::change_set::{Change as ColumnChange, ChangeSet, Fate, LinkChange, Row, RowKey};
+use super::transaction::Committed;
+use crate::vswitch::secrets;
 
 /// One row or one kernel device that changes.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
@@ -51,24 +50,9 @@ pub struct LinkEffect {
     attributes: Map<String, Json>,
 }
 
-/// What a command answers when a report or a dry run is asked for.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
-pub struct Report {
-    /// What the command answers otherwise.
-    pub result: Json,
-    /// Whether anything changed, or would.
-    pub changed: bool,
-    /// What changed, or would.
-    pub changes: Vec<Change>,
-    /// The interfaces that were added or changed, as ovs-vswitchd sees them; empty for a dry run.
-    pub interfaces: Vec<InterfaceStatus>,
-    /// Things worth knowing that are no failure.
-    pub notes: Vec<String>,
-}
-
-impl Unit<'_> {
-    /// The changes that the unit makes. `committed` tells the values just before, where they were not known earlier.
-    pub(super) fn changes(&self, committed: Option<&Committed>) -> Vec<Change> {
+impl ChangeSet {
+    /// The changes that are made. `committed` tells the values just before, where they were not known earlier.
+    pub(in crate::vswitch) fn changes(&self, committed: Option<&Committed>) -> Vec<Change> {
         let mut changes = Vec::new();
         for key in &self.touched {
             let Some(row) = self.rows.get(key) else { continue };

@@ -1,0 +1,17 @@
+//! The pure core: from what was read and what is wanted to a transaction, its inverse, and what is told of both.
+//!
+//! A [`ChangeSet`] holds rows as they were told and what shall become of them. It becomes a guarded transaction
+//! (`transaction`), the transaction that takes it back (`inverse`), and a report (`report`). [`Query`] is what has to be
+//! asked for. Nothing in here has a session or a socket; `unit.rs` asks, and `commit.rs` sends.
+
+pub(in crate::vswitch) mod change_set;
+pub(in crate::vswitch) mod inverse;
+pub(in crate::vswitch) mod query;
+pub mod report;
+pub(in crate::vswitch) mod transaction;
+
+#[cfg(test)]
+mod tests;
+
+pub use change_set::{ChangeSet, LinkChange, RowKey};
+pub use query::{Query, Wanted};
