@@ -17,8 +17,10 @@ help: ## list the targets
 setup: ## install what building and testing need, if it is missing
 	@scripts/setup
 
-demo: setup build ## build, and show the plugin at work on a private switch
-	@scripts/demo target/ovs-plugin
+# What is shown does not depend on how the program was optimised, and the shipped profile takes minutes to link.
+demo: setup ## build, and show the plugin at work on a private switch
+	$(CARGO) build --profile tool --bin ovs-plugin
+	@scripts/demo "$${CARGO_TARGET_DIR:-target}/tool/ovs-plugin"
 
 TEST_DOCKER = OVS_PLUGIN_TEST_TARGET=docker RUST_TEST_THREADS=$(RUST_TEST_THREADS) $(CARGO) test --no-fail-fast --test behaviour
 
@@ -55,7 +57,10 @@ fuzz: setup ## fuzz what reads strangers' bytes, a minute for each target; FUZZ=
 
 lint: setup ## check formatting, clippy and the documentation
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --all-targets -- -D warnings
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	@# Each driver of the client by itself.
+	$(CARGO) clippy --package ovsdb --no-default-features --features tokio -- -D warnings
+	$(CARGO) clippy --package ovsdb --no-default-features --features poll -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps
 	@cd fuzz && $(CARGO) metadata --locked --format-version 1 >/dev/null || { echo "fuzz/Cargo.lock is behind; run: cd fuzz && cargo metadata" >&2; exit 1; }
 

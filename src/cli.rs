@@ -5,7 +5,6 @@ mod call;
 mod counters;
 mod difference;
 mod findings;
-pub(crate) mod flags;
 mod graph;
 mod output;
 mod problems;
@@ -23,7 +22,10 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgMatches, Command};
 use output::{Format, Output};
 
-use crate::container::{self, Paths, Problem, manifest};
+use crate::container::{self, manifest};
+use crate::flags;
+use crate::paths::Paths;
+use crate::problem::Problem;
 use crate::settings::Settings;
 use crate::{commands, published, server, settings, single, terminal};
 
@@ -80,7 +82,7 @@ pub fn run() -> ExitCode {
         Some((INIT, _)) => container::init::run(&Paths::from_env()).map(|()| ExitCode::SUCCESS),
         Some((WAIT_READY, arguments)) => {
             let limit = arguments.get_one::<Duration>("SECONDS").copied().unwrap_or(WAIT_READY_LIMIT);
-            in_runtime(async |settings| container::ready::wait(settings, &Paths::from_env(), limit).await)
+            in_runtime(async |settings| crate::vswitch::ready::wait(settings, &Paths::from_env(), limit).await)
                 .map(|()| ExitCode::SUCCESS)
         }
         Some((VSWITCHD, arguments)) => {

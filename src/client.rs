@@ -41,8 +41,8 @@ use serde_json::value::RawValue;
 use tokio::time::{Instant, timeout_at};
 
 use crate::error::Committed;
-pub use crate::server::listen::Address;
-use crate::server::rpc::code;
+pub use crate::jsonrpc::Address;
+use crate::jsonrpc::code;
 pub use route::Credentials;
 use route::Route;
 
@@ -124,8 +124,8 @@ impl fmt::Display for Place<'_> {
     }
 }
 
-impl From<crate::container::Problem> for ClientError {
-    fn from(problem: crate::container::Problem) -> Self {
+impl From<crate::problem::Problem> for ClientError {
+    fn from(problem: crate::problem::Problem) -> Self {
         ClientError::Setup(problem.to_string())
     }
 }

@@ -11,7 +11,7 @@ use tokio_rustls::rustls::RootCertStore;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use crate::container::Problem;
+use crate::problem::Problem;
 
 /// A secret that callers send as `Authorization: Bearer <token>` (RFC 6750).
 pub struct Token(Vec<u8>);

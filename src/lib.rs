@@ -7,10 +7,10 @@
 //! - [`server`] is the door for programs that stay: JSON-RPC over HTTP and WebSocket. [`client`] calls it.
 //! - [`vswitch`] is the Open_vSwitch database in the words of switching, and the unit of work that every command is
 //!   written over. [`links`] are kernel network devices.
-//! - [`ovsdb`] is a complete OVSDB client that knows nothing of switches.
+//! - [`ovsdb`], a crate of its own, is a complete OVSDB client that knows nothing of switches.
 //! - [`container`] is what happens around the daemons in the *ovs* container.
 //! - [`published`] makes the schemas and the manual from the registry.
-//! - [`single`] runs one command in a process of its own, over [`one_shot`], the runtime for that.
+//! - [`single`] runs one command in a process of its own, over [`ovsdb::driver::poll`].
 //! - [`credentials`] are the tokens, certificates and keys of servers and clients.
 //! - [`settings`], [`deadline`], [`error`], [`log`] and [`terminal`] are what all of them share.
 //!
@@ -24,10 +24,14 @@ pub mod container;
 pub mod credentials;
 pub mod deadline;
 pub mod error;
+mod flags;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
+pub mod jsonrpc;
 pub mod links;
 pub mod log;
+pub mod paths;
+pub mod problem;
 pub mod published;
 pub mod server;
 pub mod settings;

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use super::{in_runtime, print};
 use crate::client::{Address, Client, Credentials};
-use crate::container::Problem;
+use crate::problem::Problem;
 use crate::{server, terminal};
 
 /// How much longer a caller waits than the server, which knows better what to say when the time is up.

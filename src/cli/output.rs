@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::difference::{self, Report};
 use super::style::printable;
 use super::{counters, findings, graph, tree};
-use crate::container::Problem;
+use crate::problem::Problem;
 use crate::terminal;
 use crate::vswitch::doctor::Diagnosis;
 use crate::vswitch::picture::Picture;

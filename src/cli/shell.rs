@@ -7,7 +7,7 @@ use clap_complete::generate;
 use clap_complete::shells::{Bash, Fish, Zsh};
 
 use super::output;
-use crate::container::Problem;
+use crate::problem::Problem;
 
 /// The shells that there are completions for.
 pub(super) const SHELLS: [&str; 3] = ["bash", "zsh", "fish"];

@@ -5,7 +5,7 @@ use std::io::Write;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::output;
-use crate::container::Problem;
+use crate::problem::Problem;
 use crate::settings::Settings;
 use crate::terminal;
 use crate::vswitch::hub::Hub;

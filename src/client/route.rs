@@ -13,8 +13,8 @@ use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{AlertDescription, ClientConfig, Error as TlsError, crypto};
 
 use super::{Address, ClientError};
-use crate::container::Problem;
 use crate::credentials::{self, Token};
+use crate::problem::Problem;
 
 /// How a server on TCP knows us, and we know it. Files are read once, when the client is made.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -19,6 +19,7 @@ mod port_del;
 mod port_list;
 mod port_set;
 mod port_settings;
+pub(crate) mod schema;
 mod set;
 mod show;
 mod stats;

@@ -9,8 +9,8 @@
 use serde_json::Value;
 
 use super::arguments::{Arguments, Repeated};
+use super::schema::COMMON;
 use crate::error::Error;
-use crate::published::COMMON;
 use crate::vswitch::tables::{self, BRIDGE, INTERFACE, PORT};
 
 /// What other programs call a setting, and what it may be called here: arguments, or columns for `options`. Of these the

@@ -12,7 +12,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::process::output;
-use super::{Paths, Problem, say, stale};
+use super::{say, stale};
+use crate::paths::Paths;
+use crate::problem::Problem;
 use crate::vswitch::tables::DATABASE;
 
 /// Each step of ovsdb-tool takes milliseconds; one that takes this long has gone wrong.

@@ -4,7 +4,9 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use super::{Paths, Problem, database, process, say, stale};
+use super::{database, process, say, stale};
+use crate::paths::Paths;
+use crate::problem::Problem;
 
 const STEP: &str = "init";
 

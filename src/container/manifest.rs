@@ -3,9 +3,9 @@
 
 use std::fmt::Write;
 
-use super::Paths;
 use super::services::{PLUGIN, Running, services};
 use crate::commands::REGISTRY;
+use crate::paths::Paths;
 
 /// What the host agent may call.
 pub fn plugin() -> String {

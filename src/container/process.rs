@@ -11,7 +11,7 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::io::{Errno, FdFlags, fcntl_getfd, fcntl_setfd};
 use rustix::process::{Signal, set_parent_process_death_signal};
 
-use super::Problem;
+use crate::problem::Problem;
 
 /// Keeps what this process has inherited beyond its standard streams from its children: under the host agent, 3 and 4
 /// are the agent's own command and result pipes.

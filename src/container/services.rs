@@ -1,6 +1,6 @@
 //! What runs in the container, and in which order.
 
-use super::Paths;
+use crate::paths::Paths;
 
 /// Where the image has the program.
 pub const PLUGIN: &str = "/var/lib/corex/plugins/ovs-plugin";

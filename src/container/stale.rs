@@ -9,7 +9,8 @@ use rustix::fs::{FlockOperation, fcntl_lock};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 
-use super::{Problem, say};
+use super::say;
+use crate::problem::Problem;
 
 /// Removes pid files and sockets of processes that can be proved dead, and nothing else.
 pub(super) fn remove(step: &str, run: &Path) -> Result<(), Problem> {

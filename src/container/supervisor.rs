@@ -13,7 +13,9 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
 use super::services::{Running, Service, services};
-use super::{Paths, Problem, process, say};
+use super::{process, say};
+use crate::paths::Paths;
+use crate::problem::Problem;
 
 const STEP: &str = "start";
 

@@ -12,8 +12,9 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{Problem, process, say};
+use super::{process, say};
 use crate::deadline::Deadline;
+use crate::problem::Problem;
 use crate::settings::Settings;
 use crate::vswitch::{Session, leftovers, run};
 

@@ -10,12 +10,13 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use super::metrics::Metrics;
 use super::observed;
 use crate::commands::Entry;
-use crate::container::{Paths, ready};
 use crate::deadline::Deadline;
 use crate::error::Error;
+use crate::paths::Paths;
 use crate::settings::Settings;
 use crate::vswitch::Session;
 use crate::vswitch::hub::Hub;
+use crate::vswitch::ready;
 
 /// `/readyz` and `/metrics` wait this long for the database at most.
 const READY_LIMIT: Duration = Duration::from_secs(2);

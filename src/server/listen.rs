@@ -1,13 +1,11 @@
 //! Where a server listens: unix sockets, which it makes and removes, and TCP ports.
 
-use std::fmt;
 use std::fs::File;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
@@ -15,48 +13,11 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use tokio::net::{TcpListener, UnixListener};
 
 use super::access::Peers;
-use crate::container::Problem;
+use crate::jsonrpc::Address;
+use crate::problem::Problem;
 
 /// So many may wait to be accepted.
 const BACKLOG: i32 = 128;
-
-/// Where a server listens, and a client finds it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Address {
-    /// `unix:PATH`.
-    Unix(PathBuf),
-    /// `tcp:IP:PORT`; to listen on port 0 is to listen on any that is free.
-    Tcp(SocketAddr),
-}
-
-impl Address {
-    /// Whether what is sent there, or received, may cross a network.
-    pub fn leaves_the_machine(&self) -> bool {
-        matches!(self, Address::Tcp(address) if !address.ip().to_canonical().is_loopback())
-    }
-}
-
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Address::Unix(path) => write!(f, "unix:{}", path.display()),
-            Address::Tcp(address) => write!(f, "tcp:{address}"),
-        }
-    }
-}
-
-impl FromStr for Address {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let address = match text.split_once(':') {
-            Some(("unix", path)) if path.starts_with('/') => Some(Address::Unix(path.into())),
-            Some(("tcp", address)) => address.parse().ok().map(Address::Tcp),
-            _ => None,
-        };
-        address.ok_or_else(|| format!("{text:?} is no address; expected unix:/PATH, tcp:IP:PORT or tcp:[IPv6]:PORT"))
-    }
-}
 
 /// A socket that is listening.
 pub enum Listener {

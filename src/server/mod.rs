@@ -32,7 +32,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tracing::{debug, info, warn};
 
-use crate::container::{Paths, Problem};
+use crate::paths::Paths;
+use crate::problem::Problem;
 use crate::settings::Settings;
 use calls::Calls;
 use http::Doors;

@@ -8,10 +8,10 @@ use clap::builder::RangedI64ValueParser;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 use super::border::{self, Border};
-use super::listen::Address;
 use super::tls::Tls;
-use crate::container::Problem;
 use crate::credentials::Token;
+use crate::jsonrpc::Address;
+use crate::problem::Problem;
 use crate::settings;
 
 /// The name of the socket in the run directory.

@@ -16,31 +16,8 @@ use super::options::Limits;
 use super::websocket::Watching;
 use crate::commands;
 use crate::error::{Committed, Error};
+use crate::jsonrpc::code;
 use crate::published;
-
-/// The numbers of the protocol's own errors: those of JSON-RPC 2.0 (section 5.1), and those of this server beside them.
-pub mod code {
-    /// The message is no JSON.
-    pub const PARSE_ERROR: i32 = -32700;
-    /// The message is no request.
-    pub const INVALID_REQUEST: i32 = -32600;
-    /// There is no such method.
-    pub const METHOD_NOT_FOUND: i32 = -32601;
-    /// The arguments are not usable.
-    pub const INVALID_PARAMS: i32 = -32602;
-    /// The WebSocket has too many subscriptions.
-    pub const TOO_MANY_SUBSCRIPTIONS: i32 = -32006;
-    /// The request is too large.
-    pub const REQUEST_TOO_LARGE: i32 = -32007;
-    /// The answer is too large.
-    pub const ANSWER_TOO_LARGE: i32 = -32008;
-    /// All callers together have not taken too much.
-    pub const SERVER_FULL: i32 = -32009;
-    /// The batch has too many calls.
-    pub const BATCH_TOO_LONG: i32 = -32010;
-    /// The answers of the batch, or of the WebSocket, are too large together.
-    pub const ANSWERS_TOO_LARGE: i32 = -32011;
-}
 
 /// So much is said of an error that does not fit.
 const CLIPPED: usize = 512;

@@ -10,8 +10,8 @@ use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{ServerConfig, crypto};
 use tokio_rustls::server::FallibleAccept;
 
-use crate::container::Problem;
 use crate::credentials;
+use crate::problem::Problem;
 
 /// What is needed to begin TLS (version 1.3) with a caller.
 #[derive(Clone)]

@@ -23,6 +23,7 @@ pub mod picture;
 pub mod plan;
 pub mod port;
 mod present;
+pub mod ready;
 pub mod record;
 mod removal;
 mod rest;

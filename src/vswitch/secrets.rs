@@ -12,8 +12,6 @@ use ovsdb::notation::NotationError;
 use ovsdb::value::{Atom, Value};
 use serde_json::Value as Json;
 
-use super::picture::Strings;
-
 /// What stands in the place of a secret.
 pub const HIDDEN: &str = "(hidden)";
 
@@ -111,7 +109,7 @@ fn has_password(authority: &str) -> bool {
 }
 
 /// Hides the values of a map's secret keys.
-pub fn hide_in_strings(pairs: &mut Strings) {
+pub fn hide_in_strings(pairs: &mut BTreeMap<String, String>) {
     for (key, value) in pairs {
         if is_secret(key) || holds_secret(value) {
             *value = HIDDEN.into();
@@ -399,7 +397,7 @@ mod tests {
             let told = hidden("Interface", "options", &wire);
             prop_assert_eq!(told.get_str(name), Some(HIDDEN));
             prop_assert_eq!(told.get_str("plain"), Some("text"));
-            let mut strings = Strings::from([(name.to_owned(), secret.clone())]);
+            let mut strings = BTreeMap::from([(name.to_owned(), secret.clone())]);
             hide_in_strings(&mut strings);
             prop_assert_eq!(&strings[name], HIDDEN);
             let mut refusal = ServerError {

@@ -1,4 +1,4 @@
-//! set: which row, which column, which value. The notation itself is compared with ovs-vsctl in tests/notation_oracle.rs.
+//! set: which row, which column, which value. The notation itself is compared with ovs-vsctl in crates/ovsdb/tests/notation_oracle.rs.
 
 use serde_json::{Value, json};
 

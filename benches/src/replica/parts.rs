@@ -21,7 +21,7 @@ use ovsdb::value::Value;
 use serde_json::{Value as Json, json};
 
 use super::{DATABASE, ROWS, peer, rows};
-use crate::library::server::Server;
+use crate::library::server::{PATIENCE, Server};
 use crate::measure::Spread;
 
 /// Calls of one command, one after the other.
@@ -66,7 +66,9 @@ fn settings(remote: &str) -> Result<Settings> {
 }
 
 async fn current(replica: &Replica) -> Result<()> {
-    replica.state().wait_for(|state| state.phase == Phase::Current).await?;
+    let mut states = replica.state();
+    let reached = tokio::time::timeout(PATIENCE, states.wait_for(|state| state.phase == Phase::Current)).await;
+    reached.with_context(|| format!("not current: {:?}", replica.state().borrow().error))??;
     Ok(())
 }
 
@@ -134,7 +136,7 @@ async fn changes(each: u64) -> Result<Json> {
     current(&replica).await?;
     let started = Instant::now();
     go.send(())?;
-    reached.wait_for(|reached| *reached).await?;
+    tokio::time::timeout(PATIENCE, reached.wait_for(|reached| *reached)).await.context("not all changes came")??;
     Ok(json!({"changes_a_second": (notifications * each) as f64 / started.elapsed().as_secs_f64()}))
 }
 

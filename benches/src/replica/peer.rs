@@ -71,9 +71,11 @@ fn serve(
             let answer = match (request["method"].as_str(), request["params"][0].as_str()) {
                 (Some("get_schema"), Some(DATABASE)) => json!({"id": id, "result": schema, "error": null}),
                 (Some("get_schema"), _) => json!({"id": id, "result": about_itself(), "error": null}),
-                (Some("monitor_cond"), _) => {
+                // Of itself: ours asks in the first way, Python's in the second.
+                (Some(method @ ("monitor" | "monitor_cond")), _) => {
                     let row = json!({"name": DATABASE, "model": "standalone", "connected": true, "leader": true});
-                    let rows = json!({"Database": {uuid::Uuid::from_u128(1).to_string(): {"initial": row}}});
+                    let member = if method == "monitor" { "new" } else { "initial" };
+                    let rows = json!({"Database": {uuid::Uuid::from_u128(1).to_string(): {member: row}}});
                     json!({"id": id, "result": rows, "error": null})
                 }
                 (Some("monitor_cond_since"), Some(DATABASE)) => {

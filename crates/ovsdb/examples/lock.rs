@@ -1,5 +1,7 @@
 //! One holder at a time: a lock of the server, by which processes agree on who acts.
 
+#![allow(clippy::print_stdout, reason = "an example")]
+
 use ovsdb::operation::Operation;
 use ovsdb::transaction::Transaction;
 use ovsdb::{Address, Connection, ErrorClass, Event};

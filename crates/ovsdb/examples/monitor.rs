@@ -1,5 +1,7 @@
 //! Is told of changes of one table, as they are committed.
 
+#![allow(clippy::print_stdout, reason = "an example")]
+
 use ovsdb::monitor::{MonitorRequest, MonitorRequests, RowUpdate2, TableUpdates, Update};
 use ovsdb::operation::{Condition, Operation, Row};
 use ovsdb::transaction::Transaction;

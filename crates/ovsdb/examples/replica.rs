@@ -1,5 +1,7 @@
 //! Keeps tables in memory, finds rows in them, and makes sure that they are as new as the database.
 
+#![allow(clippy::print_stdout, reason = "an example")]
+
 use ovsdb::operation::{Condition, Operation, Row};
 use ovsdb::replica::{Options, Replica, TableRequest, Told};
 use ovsdb::transaction::Transaction;

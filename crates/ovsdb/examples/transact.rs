@@ -1,5 +1,7 @@
 //! Inserts rows that refer to each other, reads one back, changes it behind a guard, and deletes it.
 
+#![allow(clippy::print_stdout, reason = "an example")]
+
 use ovsdb::operation::{Condition, Mutation, Mutator, Operation, Row, Until};
 use ovsdb::transaction::Transaction;
 use ovsdb::value::{Map, Value};

@@ -4,8 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 mod daemon;
+mod database_in_memory;
 mod examples;
-mod model;
 mod replica;
 mod scripted;
 mod server;

@@ -1,6 +1,6 @@
 //! A database in memory that does what RFC 7047 says of transactions, slowly and plainly.
 //!
-//! Tests of what builds transactions use it in place of a server. `tests/client/model.rs` holds it against a real
+//! Tests of what builds transactions use it in place of a server. `tests/client/database_in_memory.rs` holds it against a real
 //! ovsdb-server.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -4,10 +4,11 @@
 
 use std::time::Duration;
 
-use super::{Paths, Problem};
+use super::{Session, daemon};
 use crate::deadline::Deadline;
+use crate::paths::Paths;
+use crate::problem::Problem;
 use crate::settings::Settings;
-use crate::vswitch::{Session, daemon};
 
 const PAUSE: Duration = Duration::from_millis(20);
 

@@ -8,8 +8,8 @@ use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use serde_json::{Map, Value};
 
+use crate::commands::schema::{self, COMMON};
 use crate::commands::{self, Entry};
-use crate::published;
 
 /// An argument, as its schema tells it.
 struct Flag<'a> {
@@ -144,7 +144,7 @@ fn flags(arguments: &Value) -> Vec<Flag<'_>> {
     let mut names: Vec<&str> =
         arguments["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     let required = names.len();
-    let common = published::COMMON.iter().map(|(name, ..)| *name);
+    let common = COMMON.iter().map(|(name, ..)| *name);
     for name in arguments["properties"].as_object().into_iter().flat_map(Map::keys) {
         if !names.contains(&name.as_str()) && common.clone().all(|common| common != name) {
             names.push(name);
@@ -157,7 +157,7 @@ fn flags(arguments: &Value) -> Vec<Flag<'_>> {
 /// Adds a command's flags to what clap knows of it. This makes the schema, so it is left until it is needed.
 pub(super) fn add(command: Command, entry: &Entry) -> Command {
     // Once per process and command; clap wants its words to stay.
-    let arguments: &'static Value = Box::leak(Box::new(published::arguments(entry)));
+    let arguments: &'static Value = Box::leak(Box::new(schema::arguments(entry)));
     let (mut usage, mut args) = (format!("ovs-plugin {}", entry.name), Vec::new());
     for flag in flags(arguments) {
         let (name, long, value_name) = (flag.name, flag.long().leak(), flag.value_name().leak());
@@ -196,7 +196,7 @@ fn arg(flag: &Flag<'static>, arg: Arg) -> Arg {
 /// The words that a value may be one of; none if it may be something else, too.
 fn choices(schema: &'static Value) -> Vec<PossibleValue> {
     let choice = |choice: &'static Value| {
-        let about = published::one_line(choice["description"].as_str().unwrap_or_default());
+        let about = schema::one_line(choice["description"].as_str().unwrap_or_default());
         choice["const"].as_str().map(|word| PossibleValue::new(word).help(brief(&about).to_owned()))
     };
     let choices = schema["oneOf"].as_array().into_iter().flatten();
@@ -215,7 +215,7 @@ fn described(arg: Arg, flag: &Flag<'_>) -> Arg {
         Value::String(default) => note.push_str(&format!(" [default: {default}]")),
         default => note.push_str(&format!(" [default: {default}]")),
     }
-    let about = published::one_line(flag.about);
+    let about = schema::one_line(flag.about);
     let brief = brief(&about);
     let arg = arg.help(format!("{brief}{note}"));
     if about.len() > brief.len() + 1 { arg.long_help(format!("{about}{note}")) } else { arg }
@@ -227,7 +227,7 @@ fn brief(about: &str) -> &str {
 
 /// The arguments as the command takes them, from flags and from JSON. An argument that is given both ways is an error.
 pub(super) fn arguments(entry: &Entry, matches: &ArgMatches, json: &str) -> Result<String, clap::Error> {
-    let schema = published::arguments(entry);
+    let schema = schema::arguments(entry);
     let mut typed = Vec::new();
     for flag in flags(&schema) {
         if let Some(value) = flag.value(matches)? {
@@ -259,7 +259,7 @@ pub(super) fn arguments(entry: &Entry, matches: &ArgMatches, json: &str) -> Resu
 
 /// A command's example as it is typed with flags.
 pub(crate) fn example(entry: &Entry) -> String {
-    let schema = published::arguments(entry);
+    let schema = schema::arguments(entry);
     let example: Value = serde_json::from_str(entry.example.0).unwrap_or_default();
     let typed = flags(&schema).into_iter().filter_map(|flag| example.get(flag.name).map(|value| flag.typed(value)));
     format!("ovs-plugin {}{}", entry.name, typed.collect::<String>())
@@ -276,7 +276,7 @@ mod tests {
     #[test]
     fn no_argument_has_the_name_of_an_option_of_people_or_of_another_flag() {
         for entry in REGISTRY {
-            let schema = published::arguments(entry);
+            let schema = schema::arguments(entry);
             assert!(!schema.to_string().contains("$ref"), "{}: a type of an argument is not inlined", entry.name);
             let mut seen: Vec<String> = TAKEN.map(str::to_owned).to_vec();
             for long in flags(&schema).iter().flat_map(|flag| [Some(flag.long()), flag.opposite()]).flatten() {

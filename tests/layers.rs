@@ -1,0 +1,154 @@
+//! The layers of docs/design.md: a module imports only what stands before it in the lists here. So there are no cycles,
+//! and whoever reads a module need not know what is built upon it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may stop at the first surprise")]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The program, from the bottom upwards. The ways in do not know each other; `cli` is what a person types, and starts any
+/// of them.
+const PROGRAM: &[&[&str]] = &[
+    &["terminal", "deadline", "problem", "jsonrpc"],
+    &["links"],
+    &["error"],
+    &["settings", "credentials"],
+    &["log", "paths"],
+    &["vswitch"],
+    &["commands"],
+    &["flags"],
+    &["published"],
+    &["fuzzing", "single"],
+    &["agent", "client", "container", "server"],
+    &["cli"],
+];
+
+/// The OVSDB client.
+const CLIENT: &[&[&str]] = &[
+    &["value", "error"],
+    &["print", "operation", "wire"],
+    &["schema", "monitor", "rows"],
+    &["notation", "transaction", "protocol"],
+    &["link", "address"],
+    &["driver"],
+    &["connection"],
+    &["membership"],
+    &["replica"],
+];
+
+/// What the pure core may know of its surroundings, and what those may know of each other.
+const CORE: &[&[&str]] = &[&["tables", "health", "secrets"], &["plan"]];
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The files below a folder, with their texts without comments and without tests.
+fn sources(folder: &Path) -> Vec<(PathBuf, String)> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(sources(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") && !path.ends_with("tests.rs") {
+            let text = fs::read_to_string(&path).unwrap();
+            let text = text.split("#[cfg(test)]\nmod tests").next().unwrap();
+            let code: Vec<&str> = text.lines().map(|line| line.split("//").next().unwrap()).collect();
+            found.push((path, code.join("\n")));
+        }
+    }
+    found
+}
+
+/// The modules that a text names right behind this, `crate::` for instance.
+fn named<'t>(text: &'t str, prefix: &'t str) -> impl Iterator<Item = &'t str> {
+    text.split(prefix).skip(1).flat_map(|rest| {
+        // A list in braces names several.
+        let several = rest.strip_prefix('{').and_then(|rest| rest.split_once('}')).map(|(list, _)| list);
+        let names: Vec<&str> = several.map_or_else(|| vec![rest], |list| list.split(',').map(str::trim).collect());
+        names.into_iter().map(|name| {
+            let end = name.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(name.len());
+            &name[..end]
+        })
+    })
+}
+
+/// What imports upwards or sideways, in words; and which modules stand in no layer.
+fn complaints(folder: &Path, layers: &[&[&str]], prefix: &str) -> Vec<String> {
+    let layer = |module: &str| layers.iter().position(|layer| layer.contains(&module));
+    let mut complaints = BTreeSet::new();
+    for (path, text) in sources(folder) {
+        let below = path.strip_prefix(folder).unwrap();
+        let module = below.iter().next().unwrap().to_str().unwrap().trim_end_matches(".rs");
+        if matches!(module, "lib" | "main" | "mod") {
+            continue;
+        }
+        let Some(at) = layer(module) else {
+            complaints.insert(format!("{module} stands in no layer of tests/layers.rs"));
+            continue;
+        };
+        for other in named(&text, prefix).filter(|other| *other != module) {
+            // Names with a capital are re-exports of the root, which are looked at where they come from.
+            if layer(other).is_some_and(|other| other >= at) {
+                complaints.insert(format!("{}: {module} must not import {other}", below.display()));
+            }
+        }
+    }
+    complaints.into_iter().collect()
+}
+
+#[test]
+fn no_module_of_the_program_imports_what_is_built_upon_it() {
+    assert_eq!(complaints(&root().join("src"), PROGRAM, "crate::"), Vec::<String>::new());
+}
+
+#[test]
+fn no_module_of_the_client_imports_what_is_built_upon_it() {
+    assert_eq!(complaints(&root().join("crates/ovsdb/src"), CLIENT, "crate::"), Vec::<String>::new());
+}
+
+#[test]
+fn the_client_has_no_word_of_switches() {
+    let words = ["\"Bridge\"", "\"Port\"", "\"Interface\"", "\"Open_vSwitch\"", "ovs_plugin", "vswitchd"];
+    for (path, text) in sources(&root().join("crates/ovsdb/src")) {
+        for word in words {
+            assert!(!text.contains(word), "{}: {word}", path.display());
+        }
+    }
+}
+
+#[test]
+fn the_pure_core_knows_no_session_and_no_socket() {
+    let folder = root().join("src/vswitch");
+    let allowed: Vec<&str> = CORE.concat();
+    for module in &allowed {
+        let own = sources(&folder).into_iter().filter(|(path, _)| {
+            path.strip_prefix(&folder).unwrap().iter().next().unwrap().to_str().unwrap().trim_end_matches(".rs")
+                == *module
+        });
+        for (path, text) in own {
+            // What the files of a folder say of each other begins with `super` as well.
+            let in_folder = path.parent() != Some(&folder);
+            let above = if in_folder { "crate::vswitch::" } else { "super::" };
+            for other in named(&text, above).chain(named(&text, "crate::vswitch::")) {
+                assert!(allowed.contains(&other) || other.is_empty(), "{} imports {other}", path.display());
+            }
+            for word in ["Session", "Connection", "async ", ".await", "tokio", "std::net"] {
+                assert!(!text.contains(word), "{}: {word}", path.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn the_test_sees_what_it_is_for() {
+    let folder = std::env::temp_dir().join(format!("ovs-plugin-layers-{}", std::process::id()));
+    fs::create_dir_all(folder.join("low")).unwrap();
+    fs::write(folder.join("low/deep.rs"), "use crate::{high::Thing, low};\n// use crate::top;\n").unwrap();
+    fs::write(folder.join("high.rs"), "use crate::low::deep;\n#[cfg(test)]\nmod tests { use crate::top; }").unwrap();
+    fs::write(folder.join("other.rs"), "").unwrap();
+    let found = complaints(&folder, &[&["low"], &["high"], &["top"]], "crate::");
+    fs::remove_dir_all(&folder).unwrap();
+    assert_eq!(found, ["low/deep.rs: low must not import high", "other stands in no layer of tests/layers.rs"]);
+}
