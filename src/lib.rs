@@ -1,10 +1,8 @@
 //! A native Open vSwitch plugin for Zero-OS: the `ovs.*` commands, each one atomic OVSDB transaction.
 //!
-//! The way in and the way through:
-//!
-//! - [`agent`] and [`cli`] are the doors: the host agent's contract, and what a person types. They know no command by
-//!   name; [`commands`] holds the registry, and one file per command.
-//! - [`server`] is the door for programs that stay: JSON-RPC over HTTP and WebSocket. [`client`] calls it.
+//! - [`agent`] serves the host agent, [`cli`] a person at a shell, [`server`] programs over JSON-RPC; [`client`] calls the
+//!   server. None of them knows a command by its name.
+//! - [`commands`] holds the registry, and one file per command.
 //! - [`vswitch`] is the Open_vSwitch database in the words of switching, and the unit of work that every command is
 //!   written over. [`links`] are kernel network devices.
 //! - [`ovsdb`], a crate of its own, is a complete OVSDB client that knows nothing of switches.
@@ -14,27 +12,30 @@
 //! - [`credentials`] are the tokens, certificates and keys of servers and clients.
 //! - [`settings`], [`deadline`], [`error`], [`log`] and [`terminal`] are what all of them share.
 //!
-//! Doors depend on commands, commands on vswitch and links, vswitch on ovsdb; never the other way.
+//! Each imports only what stands below it; `tests/layers.rs` has the order. What tests and benchmarks use is public, the
+//! rest is not, so that the compiler finds what nobody uses.
+
+#![allow(rustdoc::private_intra_doc_links, reason = "the documentation is made with private items, for contributors")]
 
 pub mod agent;
 pub mod cli;
 pub mod client;
 pub mod commands;
-pub mod container;
-pub mod credentials;
+mod container;
+mod credentials;
 pub mod deadline;
 pub mod error;
 mod flags;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
-pub mod jsonrpc;
-pub mod links;
-pub mod log;
-pub mod paths;
-pub mod problem;
+mod jsonrpc;
+mod links;
+mod log;
+mod paths;
+mod problem;
 pub mod published;
 pub mod server;
 pub mod settings;
-pub mod single;
-pub mod terminal;
+mod single;
+mod terminal;
 pub mod vswitch;

@@ -162,11 +162,6 @@ impl LinkError {
         self.errno() == Some(ENODEV)
     }
 
-    /// The process lacks the right (`EPERM`, `EACCES`).
-    pub fn is_permission(&self) -> bool {
-        matches!(self.errno(), Some(EPERM | EACCES))
-    }
-
     /// Whether a change may have been made all the same: the kernel was asked, and did not refuse.
     pub fn may_be_done(&self) -> bool {
         matches!(self, LinkError::Lost { .. } | LinkError::Unreadable { .. } | LinkError::Unexpected { .. })

@@ -7,21 +7,21 @@
 //!
 //! One thread does all of it. Commands mostly wait, for the database and ovs-vswitchd, and hundreds wait at a time.
 
-pub mod access;
-pub mod border;
-pub mod calls;
-pub mod complaints;
-pub mod http;
-pub mod listen;
-pub mod memory;
-pub mod methods;
-pub mod metrics;
-pub mod observed;
+mod access;
+mod border;
+mod calls;
+mod complaints;
+mod http;
+mod listen;
+mod memory;
+pub(crate) mod methods;
+mod metrics;
+mod observed;
 pub mod options;
-pub mod rpc;
-pub mod stop;
-pub mod tls;
-pub mod websocket;
+mod rpc;
+mod stop;
+mod tls;
+mod websocket;
 
 use std::convert::Infallible;
 use std::sync::Arc;

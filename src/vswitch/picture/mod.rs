@@ -6,8 +6,7 @@
 mod rows;
 mod tree;
 
-pub use rows::{BridgeRow, COLUMNS, InterfaceRow, PortRow, RemoteRow, RootRow, Strings, Tables};
-pub use tree::{
-    Bond, BridgePicture, DerivedFrom, InterfacePicture, NetworkKind, PatchPeer, Picture, PortPicture, Problem,
-    RemotePicture, SpanningTree, Tunnel, VlanBridgeOf,
-};
+#[cfg(test)]
+pub use rows::RootRow;
+pub use rows::{COLUMNS, Strings, Tables};
+pub use tree::{Bond, BridgePicture, InterfacePicture, NetworkKind, Picture, PortPicture, Problem};
