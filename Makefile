@@ -61,7 +61,7 @@ lint: setup ## check formatting, clippy and the documentation
 	@# Each driver of the client by itself.
 	$(CARGO) clippy --package ovsdb --no-default-features --features tokio -- -D warnings
 	$(CARGO) clippy --package ovsdb --no-default-features --features poll -- -D warnings
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --package ovsdb --package flist
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --package ovsdb --all-features
 	@# The program is read by those who work on it.
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --document-private-items --package ovs-plugin
 	@cd fuzz && $(CARGO) metadata --locked --format-version 1 >/dev/null || { echo "fuzz/Cargo.lock is behind; run: cd fuzz && cargo metadata" >&2; exit 1; }
