@@ -1,4 +1,4 @@
-//! The host agent's door: `ovs-plugin COMMAND JSON`, answered on stdout as `20:::JSON\n\n:::\n`.
+//! The host agent interface: `ovs-plugin COMMAND JSON`, answered on stdout as `20:::JSON\n\n:::\n`.
 //!
 //! The host agent (0-core, `base/pm/stream/input.go`) reads whatever the plugin prints by rules that lose an answer
 //! easily, so exactly one answer is written, in one piece, at the very end, on every way out: success, error, panic,

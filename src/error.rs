@@ -8,7 +8,7 @@ use ovsdb::transaction::TransactError;
 use crate::deadline::Expired;
 use crate::links::LinkError;
 
-/// The longest text of an error that goes out of a door, in bytes. The kernel passes arguments up to half of that
+/// The longest text of an error that a caller is told, in bytes. The kernel passes arguments up to half of that
 /// (MAX_ARG_STRLEN), and whoever called by a name of such a length is told it.
 const TOLD: usize = 256 * 1024;
 
@@ -231,7 +231,7 @@ impl Error {
         }
     }
 
-    /// What goes out of a door: the error's text, or its beginning. Names and values of any length may be in it.
+    /// What a caller is told: the error's text, or its beginning. Names and values of any length may be in it.
     pub fn told(&self) -> String {
         beginning_of(self, TOLD)
     }

@@ -1,4 +1,4 @@
-//! Picks the door: the host agent's, unless a person asks for something that only people ask for.
+//! Chooses the interface: the host agent's, unless a person asks for something that only people ask for.
 //!
 //! There is no `fn main`: what the standard library does before it (reading `/proc/self/maps` to find the stack's end,
 //! a stack for signal handlers) takes as long as asking the database does. What of it matters is done here.

@@ -1,4 +1,4 @@
-//! One command in a process of its own, as the agent's door and people's run it.
+//! One command in a process of its own, as the host agent and people at a shell run it.
 
 use std::convert::Infallible;
 use std::sync::Arc;

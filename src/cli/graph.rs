@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use super::problems;
 use super::style::printable;
-use crate::vswitch::picture::{BridgePicture, Picture};
+use crate::vswitch::topology::{BridgeNode, Topology};
 
 /// What is drawn, in whatever language.
 struct Graph {
@@ -36,23 +36,23 @@ struct Edge {
 }
 
 impl Graph {
-    fn of(picture: &Picture) -> Graph {
+    fn of(topology: &Topology) -> Graph {
         let mut graph = Graph { nodes: Vec::new(), edges: Vec::new() };
         let mut bridges: BTreeMap<&str, usize> = BTreeMap::new();
-        for bridge in &picture.bridges {
+        for bridge in &topology.bridges {
             let label = format!("{}\n{}", bridge.name, bridge.datapath_type);
             let node = graph.node(label, Shape::Bridge, problems::has_error(&bridge.problems));
             bridges.insert(&bridge.name, node);
         }
         // The bridges that devices are ports of, for what runs over them.
         let mut owners: BTreeMap<&str, usize> = BTreeMap::new();
-        for bridge in &picture.bridges {
+        for bridge in &topology.bridges {
             let Some(&node) = bridges.get(bridge.name.as_str()) else { continue };
             let interfaces = bridge.ports.iter().flat_map(|port| &port.interfaces);
             owners.extend(interfaces.map(|interface| (interface.name.as_str(), node)));
         }
         let mut joined = BTreeSet::new();
-        for bridge in &picture.bridges {
+        for bridge in &topology.bridges {
             let Some(&node) = bridges.get(bridge.name.as_str()) else { continue };
             if let Some(parent) = &bridge.parent
                 && let Some(&parent_node) = bridges.get(parent.bridge.as_str())
@@ -72,7 +72,7 @@ impl Graph {
 
     fn ports<'p>(
         &mut self,
-        bridge: &'p BridgePicture,
+        bridge: &'p BridgeNode,
         node: usize,
         bridges: &BTreeMap<&str, usize>,
         owners: &BTreeMap<&str, usize>,
@@ -125,8 +125,8 @@ impl Graph {
 }
 
 /// The switch in the language of Graphviz.
-pub(super) fn dot(picture: &Picture) -> String {
-    let graph = Graph::of(picture);
+pub(super) fn dot(topology: &Topology) -> String {
+    let graph = Graph::of(topology);
     let quoted = |text: &str| {
         let lines: Vec<String> =
             text.split('\n').map(|line| printable(line).replace('\\', "\\\\").replace('"', "\\\"")).collect();
@@ -155,8 +155,8 @@ pub(super) fn dot(picture: &Picture) -> String {
 }
 
 /// The switch in the language of Mermaid.
-pub(super) fn mermaid(picture: &Picture) -> String {
-    let graph = Graph::of(picture);
+pub(super) fn mermaid(topology: &Topology) -> String {
+    let graph = Graph::of(topology);
     // Entities, which Mermaid spells with # (mermaid.js.org, "Entity codes to escape characters").
     let quoted = |text: &str| {
         let escape = |line: &str| {

@@ -13,8 +13,8 @@ use super::{counters, findings, graph, tree};
 use crate::problem::Problem;
 use crate::terminal;
 use crate::vswitch::doctor::Diagnosis;
-use crate::vswitch::picture::Picture;
 use crate::vswitch::stats::Statistics;
+use crate::vswitch::topology::Topology;
 
 /// How an answer is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,7 +86,7 @@ pub(super) fn text(command: &str, answer: &Value) -> String {
         return difference::draw(&report, &text(command, &report.result));
     }
     let drawn = match command {
-        "show" => Picture::deserialize(answer).map(|picture| tree::draw(&picture)).ok(),
+        "show" => Topology::deserialize(answer).map(|topology| tree::draw(&topology)).ok(),
         "stats" => Statistics::deserialize(answer).map(|statistics| counters::write(&statistics)).ok(),
         "gc" => Collected::deserialize(answer).map(|collected| collected.lines()).ok(),
         "doctor" => Diagnosis::deserialize(answer).map(|diagnosis| findings::write(&diagnosis)).ok(),
@@ -123,12 +123,12 @@ pub(super) fn formatted(format: Format, answer: &Value) -> Result<String, Proble
     if Report::of(answer).is_some() {
         super::refused("--format draws the switch, not a report; leave out --report and --dry-run");
     }
-    let picture = Picture::deserialize(answer)
+    let topology = Topology::deserialize(answer)
         .map_err(|error| Problem(format!("the answer is no picture of the switch: {error}; use --format json")))?;
     Ok(match format {
-        Format::Dot => graph::dot(&picture),
-        Format::Mermaid => graph::mermaid(&picture),
-        Format::Tree | Format::Json => tree::draw(&picture),
+        Format::Dot => graph::dot(&topology),
+        Format::Mermaid => graph::mermaid(&topology),
+        Format::Tree | Format::Json => tree::draw(&topology),
     })
 }
 

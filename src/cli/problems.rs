@@ -1,8 +1,8 @@
-//! The problems of a picture, which the doctor has found, as they are drawn: errors in red, warnings in yellow.
+//! The problems of a topology, which the doctor has found, as they are drawn: errors in red, warnings in yellow.
 
 use super::style::{ERROR, WARNING, paint, printable};
 use crate::vswitch::doctor::Severity;
-use crate::vswitch::picture::{PortPicture, Problem};
+use crate::vswitch::topology::{PortNode, Problem};
 
 /// The problems as words of a line. Notes are left to the doctor.
 pub(super) fn words(problems: &[Problem]) -> impl Iterator<Item = String> + use<'_> {
@@ -22,6 +22,6 @@ pub(super) fn has_error(problems: &[Problem]) -> bool {
 }
 
 /// Whether a port or one of its interfaces does not work.
-pub(super) fn port_has_error(port: &PortPicture) -> bool {
+pub(super) fn port_has_error(port: &PortNode) -> bool {
     has_error(&port.problems) || port.interfaces.iter().any(|interface| has_error(&interface.problems))
 }

@@ -4,28 +4,28 @@ use std::fmt::Write;
 
 use super::problems;
 use super::style::{ERROR, FAINT, GOOD, STRONG, VLAN, paint, printable};
-use crate::vswitch::picture::{BridgePicture, InterfacePicture, NetworkKind, Picture, PortPicture};
+use crate::vswitch::topology::{BridgeNode, InterfaceNode, NetworkKind, PortNode, Topology};
 
 /// Draws the tree.
-pub(super) fn draw(picture: &Picture) -> String {
+pub(super) fn draw(topology: &Topology) -> String {
     let mut page = String::new();
-    let version = picture.ovs_version.as_deref().map(|version| format!(" {}", printable(version))).unwrap_or_default();
-    let configuration = match picture.cur_cfg < picture.next_cfg {
-        true => format!("configuration {} of {}", picture.cur_cfg, picture.next_cfg),
-        false => format!("configuration {}", picture.cur_cfg),
+    let version = topology.ovs_version.as_deref().map(|version| format!(" {}", printable(version))).unwrap_or_default();
+    let configuration = match topology.cur_cfg < topology.next_cfg {
+        true => format!("configuration {} of {}", topology.cur_cfg, topology.next_cfg),
+        false => format!("configuration {}", topology.cur_cfg),
     };
     let mut words = vec![paint(STRONG, format!("Open vSwitch{version}")), paint(FAINT, configuration)];
-    let managers = picture.managers.iter().map(|manager| format!("manager {}", printable(&manager.target)));
+    let managers = topology.managers.iter().map(|manager| format!("manager {}", printable(&manager.target)));
     words.extend(managers.map(|manager| paint(FAINT, manager)));
-    words.extend(problems::words(&picture.problems));
+    words.extend(problems::words(&topology.problems));
     line(&mut page, "", &words);
-    for row in &picture.unreadable {
+    for row in &topology.unreadable {
         line(&mut page, "", &[paint(ERROR, format!("✗ a row can't be read: {}", printable(row)))]);
     }
-    if picture.bridges.is_empty() {
+    if topology.bridges.is_empty() {
         line(&mut page, "", &[paint(FAINT, "no bridges")]);
     }
-    for bridge in &picture.bridges {
+    for bridge in &topology.bridges {
         line(&mut page, "", &bridge_words(bridge));
         branches(&mut page, "", &bridge.ports, port);
     }
@@ -45,7 +45,7 @@ fn branches<T>(page: &mut String, indent: &str, elements: &[T], draw: fn(&mut St
     }
 }
 
-fn bridge_words(bridge: &BridgePicture) -> Vec<String> {
+fn bridge_words(bridge: &BridgeNode) -> Vec<String> {
     let mut words = vec![paint(STRONG, printable(&bridge.name))];
     let mut details = vec![bridge.datapath_type.clone()];
     details.extend(bridge.fail_mode.clone());
@@ -75,11 +75,11 @@ fn bridge_words(bridge: &BridgePicture) -> Vec<String> {
 }
 
 /// The device that a bridge's VXLAN device runs over.
-fn over(bridge: &BridgePicture) -> Option<&str> {
+fn over(bridge: &BridgeNode) -> Option<&str> {
     bridge.ports.iter().flat_map(|port| &port.interfaces).find_map(|interface| interface.over.as_deref())
 }
 
-fn port(page: &mut String, here: &str, below: &str, port: &PortPicture) {
+fn port(page: &mut String, here: &str, below: &str, port: &PortNode) {
     let mut words = vec![printable(&port.name)];
     words.extend(port.tag.map(|tag| paint(VLAN, format!("VLAN {tag}"))));
     if !port.trunks.is_empty() {
@@ -112,7 +112,7 @@ fn port(page: &mut String, here: &str, below: &str, port: &PortPicture) {
     }
 }
 
-fn interface_words(interface: &InterfacePicture) -> Vec<String> {
+fn interface_words(interface: &InterfaceNode) -> Vec<String> {
     let mut words = Vec::new();
     words.extend((interface.r#type != "system").then(|| printable(&interface.r#type)));
     if let Some(tunnel) = &interface.tunnel {

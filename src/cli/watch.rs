@@ -16,7 +16,7 @@ use crate::vswitch::watch::Watch;
 pub(super) async fn run(settings: Settings) -> Result<(), Problem> {
     let listen = |kind| signal(kind).map_err(|error| Problem(format!("signals can't be received: {error}")));
     let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
-    let hub = Hub::with_picture(&settings);
+    let hub = Hub::with_topology(&settings);
     let mut watch = Watch::new(hub.clone());
     let mut has_begun = false;
     loop {

@@ -1,6 +1,6 @@
 //! The `ovs.*` commands, one file each, and the registry: the only list of commands in the program.
 //!
-//! To add a command, write its file and add its line to [`REGISTRY`]. The agent's door, the shell's help and the
+//! To add a command, write its file and add its line to [`REGISTRY`]. The host agent interface, the shell's help and the
 //! published schemas all come from there.
 
 mod arguments;
@@ -111,7 +111,7 @@ trait Command: DeserializeOwned + JsonSchema + Send + Sync + 'static {
 
 type Running<'a> = Pin<Box<dyn Future<Output = Result<Value, Error>> + Send + 'a>>;
 
-/// A command as the doors see it.
+/// A command as the interfaces see it.
 pub struct Entry {
     /// The name, without the domain `ovs.`.
     pub name: &'static str,

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use super::Command;
 use super::arguments::OptionalName;
 use crate::error::Error;
-use crate::vswitch::picture::Picture;
+use crate::vswitch::topology::Topology;
 use crate::vswitch::{Unit, doctor};
 
 /// Arguments of `show`.
@@ -33,18 +33,18 @@ warnings are yellow.";
         r#"{"ovs_version": "3.1.0", "next_cfg": 7, "cur_cfg": 7, "bridges": [{"name": "vxbackend", "datapath_type": "system", "stp": false, "rstp": false, "network": {"kind": "vlan", "id": 2313, "master": "backplane"}, "mark": "vlan:2313", "ports": [{"name": "vlbr2313in", "mark": "vlan:2313", "interfaces": [{"name": "vlbr2313in", "type": "patch", "options": {"peer": "vlbr2313p"}, "ofport": 1, "patch": {"peer": "vlbr2313p", "bridge": "backplane"}, "mark": "vlan:2313"}]}]}]}"#,
     );
     const ERRORS: &'static [(&'static str, &'static str)] = &[("not-found", "no bridge named vxbackend")];
-    type Answer = Picture;
+    type Answer = Topology;
 
-    async fn run(&self, unit: &mut Unit<'_>) -> Result<Picture, Error> {
-        let mut picture = doctor::marked(&unit.tables().await?);
-        unit.mark_dead_daemon(&mut picture).await;
-        unit.show_what_vteps_run_over(&mut picture);
+    async fn run(&self, unit: &mut Unit<'_>) -> Result<Topology, Error> {
+        let mut topology = doctor::marked(&unit.tables().await?);
+        unit.mark_dead_daemon(&mut topology).await;
+        unit.show_what_vteps_run_over(&mut topology);
         if let Some(name) = &self.bridge.0 {
-            if picture.bridge(name).is_none() {
+            if topology.bridge(name).is_none() {
                 return Err(Error::NotFound(format!("no bridge named {name}")));
             }
-            picture.bridges.retain(|bridge| bridge.name == *name);
+            topology.bridges.retain(|bridge| bridge.name == *name);
         }
-        Ok(picture)
+        Ok(topology)
     }
 }

@@ -53,7 +53,7 @@ impl Calls {
         busy: mpsc::Sender<Infallible>,
     ) -> Self {
         let queue = Semaphore::new(limit.saturating_mul(QUEUE_PER_PLACE));
-        let hub = Hub::with_picture(&settings);
+        let hub = Hub::with_topology(&settings);
         Calls { settings, hub, paths, places: Semaphore::new(limit), queue, metrics, interrupted, _busy: busy }
     }
 

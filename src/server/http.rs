@@ -48,7 +48,7 @@ type Answer = Response<Full<Bytes>>;
 
 /// What all connections share.
 #[derive(Clone)]
-pub struct Doors {
+pub struct HttpService {
     rpc: Arc<Rpc>,
     calls: Arc<Calls>,
     metrics: Arc<Metrics>,
@@ -134,10 +134,10 @@ struct Admitted {
     until: Instant,
 }
 
-impl Doors {
+impl HttpService {
     /// Everything but the sockets.
     pub fn new(options: &Options, calls: Arc<Calls>, memory: Arc<Memory>, metrics: Arc<Metrics>, stop: Stop) -> Self {
-        Doors {
+        HttpService {
             rpc: Arc::new(Rpc::new(calls.clone(), memory, &options.limits)),
             calls,
             metrics,
@@ -263,8 +263,8 @@ impl Doors {
         let (place, until) = (admitted.place.clone(), admitted.until);
         let admitted = Arc::new(admitted);
         let service = service_fn(move |request| {
-            let (doors, admitted) = (self.clone(), admitted.clone());
-            async move { Ok::<_, Infallible>(doors.respond(request, &admitted).await) }
+            let (service, admitted) = (self.clone(), admitted.clone());
+            async move { Ok::<_, Infallible>(service.respond(request, &admitted).await) }
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())

@@ -36,7 +36,7 @@ use crate::paths::Paths;
 use crate::problem::Problem;
 use crate::settings::Settings;
 use calls::Calls;
-use http::Doors;
+use http::HttpService;
 use listen::Listener;
 use memory::Memory;
 use metrics::Metrics;
@@ -60,7 +60,7 @@ pub async fn run(settings: Settings, options: Options) -> Result<(), Problem> {
     let (stopper, stop) = stop::channel();
     let memory = Memory::new(options.limits.held_bytes);
     tokio::spawn(memory.clone().give_back());
-    let doors = Doors::new(&options, calls, memory, metrics, stop);
+    let service = HttpService::new(&options, calls, memory, metrics, stop);
 
     let mut listeners = Vec::new();
     for address in &options.listen {
@@ -74,8 +74,8 @@ pub async fn run(settings: Settings, options: Options) -> Result<(), Problem> {
         listeners.push(listener);
     }
     let accepting: Vec<_> =
-        listeners.into_iter().map(|listener| tokio::spawn(doors.clone().accept(listener))).collect();
-    drop(doors);
+        listeners.into_iter().map(|listener| tokio::spawn(service.clone().accept(listener))).collect();
+    drop(service);
     tell_service_manager(&[NotifyState::Ready]);
 
     let name = signals.next().await;

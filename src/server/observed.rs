@@ -18,9 +18,9 @@ use prometheus_client::registry::Registry;
 use crate::error::Error;
 use crate::vswitch::doctor::{self, Examination, Severity};
 use crate::vswitch::hub::Hub;
-use crate::vswitch::picture;
 use crate::vswitch::stats::Statistics;
 use crate::vswitch::tables::{BRIDGE, INTERFACE, OPEN_VSWITCH, PORT};
+use crate::vswitch::topology;
 use crate::vswitch::{Session, Unit};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -52,7 +52,7 @@ struct Seen {
 impl Seen {
     fn of(tables: &Tables) -> Self {
         // As `show` and the doctor judge it.
-        let examination = Examination::of_database(&picture::Tables::of_replica(tables));
+        let examination = Examination::of_database(&topology::Tables::of_replica(tables));
         let diagnosis = doctor::examine(&examination);
         let root = tables.table(OPEN_VSWITCH).and_then(|table| table.rows().next());
         let number = |column| root.and_then(|root| root.get(column)?.as_integer()).unwrap_or_default();

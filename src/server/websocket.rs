@@ -169,7 +169,7 @@ async fn ping(sender: &mut Sender<Io>) -> Result<(), SocketError> {
 pub struct Watching {
     hub: Arc<Hub>,
     out: mpsc::Sender<Outgoing>,
-    /// One event at a time is written, and the next one when it is sent: a picture may be large.
+    /// One event at a time is written, and the next one when it is sent: a topology may be large.
     turn: Arc<Semaphore>,
     running: Mutex<HashMap<u64, AbortHandle>>,
     last: AtomicU64,

@@ -14,9 +14,9 @@ use serde::de::DeserializeOwned;
 
 use super::bridge::same_datapath;
 use super::health;
-use super::picture::Strings;
 use super::plan::query::Query;
 use super::tables::{BRIDGE, INTERFACE, OPEN_VSWITCH, PORT};
+use super::topology::Strings;
 use super::unit::{Unit, unreadable};
 use super::verify::{InterfaceStatus, map};
 use crate::error::Error;

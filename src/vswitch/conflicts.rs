@@ -10,11 +10,11 @@ use ovsdb::schema::DatabaseSchema;
 use ovsdb::transaction::Transaction;
 use ovsdb::value::{Atom, UuidRef, Value};
 
-use super::picture::Tables;
 use super::plan::change_set::{Change, Fate, RowKey};
 use super::plan::query::{Query, Wanted};
 use super::rules::{self, BridgeSettings, Conflict, Effect, PortSettings};
 use super::tables::{BRIDGE, INTERFACE, PORT};
+use super::topology::Tables;
 use super::unit::Unit;
 use crate::error::Error;
 

@@ -15,9 +15,9 @@ use ovsdb::schema::DatabaseSchema;
 use ovsdb::transaction::{OperationResult, Transaction};
 use tokio::sync::watch;
 
-use super::picture;
 use super::present::Narrowed;
 use super::tables::{self, BRIDGE, DATABASE, FLOW_SAMPLE_COLLECTOR_SET, INTERFACE, OPEN_VSWITCH, PORT};
+use super::topology;
 use crate::deadline::{Deadline, Expired};
 use crate::error::Error;
 use crate::settings::Settings;
@@ -38,10 +38,10 @@ impl Hub {
         Hub::with(settings, Options::new(settings.remotes.clone(), DATABASE, usual_tables()))
     }
 
-    /// As [`Hub::start`], with everything in the replica that a picture of the switch is made of.
-    pub fn with_picture(settings: &Settings) -> Arc<Self> {
+    /// As [`Hub::start`], with everything in the replica that the topology of the switch is made of.
+    pub fn with_topology(settings: &Settings) -> Arc<Self> {
         let mut tables = usual_tables();
-        for &(table, columns) in picture::COLUMNS {
+        for &(table, columns) in topology::COLUMNS {
             let columns: Vec<&'static str> = columns.iter().copied().filter(|column| *column != "_uuid").collect();
             tables.push(TableRequest::new(table, &columns));
         }

@@ -2,7 +2,7 @@
 //!
 //! The database holds secrets in clear: the pre-shared key of a tunnel, tokens that managers keep in `external_ids`. Whoever
 //! may read it has them. They have no business in what this program writes to terminals, logs and its callers: the
-//! picture, reports and dry runs, events, the comment in the database's log, errors. There, the text [`HIDDEN`] stands in
+//! topology, reports and dry runs, events, the comment in the database's log, errors. There, the text [`HIDDEN`] stands in
 //! their place.
 
 use std::collections::BTreeMap;

@@ -16,9 +16,9 @@ use schemars::JsonSchema;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
-use super::picture::{Picture, Tables};
 use super::present;
 use super::tables::{DATABASE, INTERFACE};
+use super::topology::{Tables, Topology};
 use super::unit::Unit;
 use crate::error::Error;
 
@@ -158,14 +158,14 @@ impl Unit<'_> {
     pub async fn statistics(&mut self, window: Duration, bridge: Option<&str>) -> Result<Statistics, Error> {
         let tables = self.tables().await?;
         let interval = update_interval(&tables);
-        let picture = Picture::of(&tables);
-        if let Some(bridge) = bridge.filter(|bridge| picture.bridge(bridge).is_none()) {
+        let topology = Topology::of(&tables);
+        if let Some(bridge) = bridge.filter(|bridge| topology.bridge(bridge).is_none()) {
             return Err(Error::NotFound(format!("no bridge named {bridge}")));
         }
         let watched = if window.is_zero() { self.read_counters().await? } else { self.watch_counters(window).await? };
         let ticked = window >= interval + SLACK || watched.values().any(|watched| watched.first.is_some());
         let mut interfaces = Vec::new();
-        for bridge in picture.bridges.iter().filter(|other| bridge.is_none_or(|bridge| bridge == other.name)) {
+        for bridge in topology.bridges.iter().filter(|other| bridge.is_none_or(|bridge| bridge == other.name)) {
             for port in &bridge.ports {
                 for interface in &port.interfaces {
                     let Some(watched) = watched.get(&interface.name) else { continue };
@@ -296,7 +296,7 @@ mod tests {
         let mut tables = Tables::default();
         assert_eq!(update_interval(&tables), 5 * SECOND);
         for (setting, expected) in [("1000", 5 * SECOND), ("8000", 8 * SECOND), ("often", 5 * SECOND)] {
-            let root = super::super::picture::RootRow {
+            let root = super::super::topology::RootRow {
                 other_config: [("stats-update-interval".to_owned(), setting.to_owned())].into(),
                 ..Default::default()
             };

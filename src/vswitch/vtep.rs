@@ -4,8 +4,8 @@ use std::net::Ipv4Addr;
 
 use ovsdb::Address;
 
-use super::picture::Picture;
 use super::plan::change_set::LinkChange;
+use super::topology::Topology;
 use super::unit::Unit;
 use crate::error::{Error, with_article};
 use crate::links::{Link, Vxlan};
@@ -108,15 +108,15 @@ impl Unit<'_> {
         Ok(false)
     }
 
-    /// Puts into a picture what the kernel's VXLAN devices run over, if the switch is on this machine: its database is
-    /// behind a unix socket then. One look-up for each, and one for what is below. The picture is one of the database; if
+    /// Puts into a topology what the kernel's VXLAN devices run over, if the switch is on this machine: its database is
+    /// behind a unix socket then. One look-up for each, and one for what is below. The topology is that of the database; if
     /// the kernel does not answer, that is noted, and the rest of it is true all the same.
-    pub fn show_what_vteps_run_over(&mut self, picture: &mut Picture) {
+    pub fn show_what_vteps_run_over(&mut self, topology: &mut Topology) {
         if !self.settings().remotes.iter().any(|remote| matches!(remote, Address::Unix(_))) {
             return;
         }
         let interfaces =
-            picture.bridges.iter_mut().flat_map(|bridge| &mut bridge.ports).flat_map(|port| &mut port.interfaces);
+            topology.bridges.iter_mut().flat_map(|bridge| &mut bridge.ports).flat_map(|port| &mut port.interfaces);
         for interface in
             interfaces.filter(|interface| interface.r#type == "system" && vni_of(&interface.name).is_some())
         {

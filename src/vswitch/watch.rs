@@ -11,8 +11,8 @@ use tokio::sync::watch;
 
 use super::doctor;
 use super::hub::Hub;
-use super::picture::{Picture, Tables};
 use super::secrets;
+use super::topology::{Tables, Topology};
 
 /// Something to tell to one who watches.
 #[derive(Clone, Debug, Serialize)]
@@ -23,7 +23,7 @@ pub enum Event {
         /// Why it comes now.
         reason: Reason,
         /// What `show` answers.
-        picture: Box<Picture>,
+        picture: Box<Topology>,
     },
     /// What one transaction changed. Several may have become one, if the database told them together.
     Change {
@@ -76,7 +76,7 @@ pub struct Row {
     pub old: BTreeMap<Name, Value>,
 }
 
-/// Tells of the switch of a hub that has [`Hub::with_picture`]'s columns.
+/// Tells of the switch of a hub that has [`Hub::with_topology`]'s columns.
 pub struct Watch {
     hub: Arc<Hub>,
     state: watch::Receiver<State>,

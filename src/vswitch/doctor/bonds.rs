@@ -2,7 +2,7 @@
 
 use super::{About, Code, Examination, Findings, Severity, datapaths, list};
 use crate::vswitch::health::{BondHealth, Cause, Down, Health};
-use crate::vswitch::picture::PortPicture;
+use crate::vswitch::topology::PortNode;
 
 pub(super) const NO_MEMBER: Code = Code {
     name: "bond-no-member",
@@ -53,7 +53,7 @@ pub(super) const MEMBER_NO_PARTNER: Code = Code {
 
 pub(super) fn check(examination: &Examination, findings: &mut Findings) {
     let patches = examination.patches();
-    for bridge in &examination.picture.bridges {
+    for bridge in &examination.topology.bridges {
         if datapaths::is_unusable(examination, bridge) {
             continue;
         }
@@ -93,7 +93,7 @@ pub(super) fn check(examination: &Examination, findings: &mut Findings) {
 }
 
 /// Why the members of a bond do not work, where that is known.
-fn why_each(port: &PortPicture, members: &[Health<'_>]) -> String {
+fn why_each(port: &PortNode, members: &[Health<'_>]) -> String {
     let known = port.interfaces.iter().zip(members).filter(|(_, health)| !why(health).is_empty());
     let reasons: Vec<String> = known.map(|(member, health)| format!("{}{}", member.name, why(health))).collect();
     if reasons.is_empty() { String::new() } else { format!(" ({})", list(reasons.iter().map(String::as_str))) }

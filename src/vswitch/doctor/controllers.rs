@@ -21,14 +21,14 @@ pub(super) const MANAGER_AWAY: Code = Code {
 };
 
 pub(super) fn check(examination: &Examination, findings: &mut Findings) {
-    for bridge in examination.picture.bridges.iter().filter(|bridge| bridge.parent.is_none()) {
+    for bridge in examination.topology.bridges.iter().filter(|bridge| bridge.parent.is_none()) {
         for controller in bridge.controllers.iter().filter(|remote| health::is_away(&remote.target, remote.connected)) {
             let message = format!("bridge {} is not connected to {}", bridge.name, controller.target);
             findings.add(&AWAY, About::bridge(&bridge.name), message);
         }
     }
     for manager in
-        examination.picture.managers.iter().filter(|remote| health::is_away(&remote.target, remote.connected))
+        examination.topology.managers.iter().filter(|remote| health::is_away(&remote.target, remote.connected))
     {
         let message = format!("the database server is not connected to the manager {}", manager.target);
         findings.add(&MANAGER_AWAY, About::SWITCH, message);

@@ -1,7 +1,7 @@
 //! Datapaths: whether there are those that bridges ask for.
 
 use super::{About, Code, Examination, Findings, Severity};
-use crate::vswitch::picture::BridgePicture;
+use crate::vswitch::topology::BridgeNode;
 
 pub(super) const MODULE_MISSING: Code = Code {
     name: "kernel-module-missing",
@@ -19,7 +19,7 @@ pub(super) const UNKNOWN: Code = Code {
 };
 
 pub(super) fn check(examination: &Examination, findings: &mut Findings) {
-    for bridge in examination.picture.bridges.iter().filter(|bridge| bridge.parent.is_none()) {
+    for bridge in examination.topology.bridges.iter().filter(|bridge| bridge.parent.is_none()) {
         let about = About::bridge(&bridge.name);
         if lacks_module(examination, bridge) {
             let message = format!("bridge {} needs the kernel module openvswitch, which is not loaded", bridge.name);
@@ -36,15 +36,15 @@ pub(super) fn check(examination: &Examination, findings: &mut Findings) {
 }
 
 /// Whether a bridge can't work because of its datapath, so that nothing needs to be said of its ports.
-pub(super) fn is_unusable(examination: &Examination, bridge: &BridgePicture) -> bool {
+pub(super) fn is_unusable(examination: &Examination, bridge: &BridgeNode) -> bool {
     lacks_module(examination, bridge) || is_unknown(examination, bridge)
 }
 
-fn lacks_module(examination: &Examination, bridge: &BridgePicture) -> bool {
+fn lacks_module(examination: &Examination, bridge: &BridgeNode) -> bool {
     bridge.datapath_type == "system" && examination.kernel.as_ref().is_some_and(|kernel| !kernel.has_datapath)
 }
 
-fn is_unknown(examination: &Examination, bridge: &BridgePicture) -> bool {
+fn is_unknown(examination: &Examination, bridge: &BridgeNode) -> bool {
     let known = &examination.datapath_types;
     !known.is_empty() && !known.contains(&bridge.datapath_type)
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{About, Code, Examination, Findings, Severity, list, vlans};
-use crate::vswitch::picture::NetworkKind;
+use crate::vswitch::topology::NetworkKind;
 use crate::vswitch::vtep;
 
 pub(super) const VLAN: Code = Code {
@@ -30,7 +30,7 @@ pub(super) fn check(examination: &Examination, findings: &mut Findings) {
 fn vlans(examination: &Examination, findings: &mut Findings) {
     // By the bridge that has the VLAN, and the VLAN.
     let mut bridges: BTreeMap<(&str, i64), BTreeSet<&str>> = BTreeMap::new();
-    for bridge in &examination.picture.bridges {
+    for bridge in &examination.topology.bridges {
         if let Some(parent) = &bridge.parent {
             bridges.entry((&parent.bridge, parent.vlan)).or_default().insert(&bridge.name);
         }
@@ -58,7 +58,7 @@ fn vlans(examination: &Examination, findings: &mut Findings) {
 fn vnis(examination: &Examination, findings: &mut Findings) {
     // By the protocol and the number; kernel devices and ports of ovs-vswitchd speak the same VXLAN.
     let mut bridges: BTreeMap<(&str, i64), BTreeSet<&str>> = BTreeMap::new();
-    for bridge in &examination.picture.bridges {
+    for bridge in &examination.topology.bridges {
         if let Some(network) = bridge.network.as_ref().filter(|network| network.kind == NetworkKind::Vxlan) {
             bridges.entry(("vxlan", network.id)).or_default().insert(&bridge.name);
         }

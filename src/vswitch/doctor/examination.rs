@@ -16,9 +16,9 @@ use crate::error::Error;
 use crate::vswitch::causes::device_name;
 use crate::vswitch::daemon::{self, Asked};
 use crate::vswitch::health::{self, BondHealth, Device, Facts, Health, Member, Peer};
-use crate::vswitch::picture::{Bond, BridgePicture, InterfacePicture, Picture, PortPicture, Tables};
 use crate::vswitch::rules::PortSettings;
 use crate::vswitch::tables::OPEN_VSWITCH;
+use crate::vswitch::topology::{Bond, BridgeNode, InterfaceNode, PortNode, Tables, Topology};
 use crate::vswitch::unit::{Unit, unreadable};
 
 /// How long ovs-vswitchd may take to answer, or to apply what it has not yet, before it counts as dead or behind.
@@ -27,8 +27,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// All that is known of a switch.
 #[derive(Debug)]
 pub struct Examination {
-    /// The database's picture of it.
-    pub picture: Picture,
+    /// The database's topology of it.
+    pub topology: Topology,
     /// The settings of the ports that rules are about, by the ports' names; none if they were not read.
     pub port_settings: BTreeMap<String, PortSettings>,
     /// Whether the database has its one row.
@@ -45,7 +45,7 @@ pub struct Examination {
     pub not_asked: Option<String>,
     /// What the kernel tells; none if the switch is on another machine, as far as is known.
     pub kernel: Option<Kernel>,
-    /// Rows that are in no picture; none if they were not read.
+    /// Rows that are in no topology; none if they were not read.
     pub further: Option<Further>,
 }
 
@@ -63,9 +63,9 @@ pub enum Daemon {
 /// An interface with where it is.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Place<'p> {
-    pub(super) bridge: &'p BridgePicture,
-    pub(super) port: &'p PortPicture,
-    pub(super) interface: &'p InterfacePicture,
+    pub(super) bridge: &'p BridgeNode,
+    pub(super) port: &'p PortNode,
+    pub(super) interface: &'p InterfaceNode,
 }
 
 impl<'p> Place<'p> {
@@ -95,7 +95,7 @@ impl<'p> Place<'p> {
 impl Examination {
     /// Every interface.
     pub(super) fn places(&self) -> impl Iterator<Item = Place<'_>> {
-        self.picture.bridges.iter().flat_map(|bridge| {
+        self.topology.bridges.iter().flat_map(|bridge| {
             let ports = bridge.ports.iter();
             ports.flat_map(move |port| port.interfaces.iter().map(move |interface| Place { bridge, port, interface }))
         })
@@ -127,8 +127,8 @@ impl Examination {
     /// How the members of a bond are, and the bond itself.
     pub(super) fn bond_health<'p>(
         &self,
-        bridge: &'p BridgePicture,
-        port: &'p PortPicture,
+        bridge: &'p BridgeNode,
+        port: &'p PortNode,
         bond: &Bond,
         patches: &HashMap<&str, Place<'p>>,
     ) -> (Vec<Health<'p>>, BondHealth) {
@@ -160,7 +160,7 @@ impl Examination {
     /// What the database alone tells, as of one transaction. Nobody is asked anything.
     pub fn of_database(tables: &Tables) -> Examination {
         Examination {
-            picture: Picture::of(tables),
+            topology: Topology::of(tables),
             port_settings: BTreeMap::new(),
             has_root: tables.root.is_some(),
             datapath_types: tables.root.as_ref().map(|root| root.datapath_types.clone()).unwrap_or_default(),
@@ -204,7 +204,7 @@ impl Unit<'_> {
         };
         let was_behind = is_behind(&tables);
         let applied = self.catches_up(&tables, patience).await?;
-        // docs/design.md, "Eyes", tells the rule.
+        // docs/design.md, "Topology, health, findings", tells the rule.
         let moves = was_behind && applied;
         let seen = || run.and_then(daemon::running).map(|pid| format!("its process is {pid}"));
         let (alive, not_asked) = match asked {
@@ -229,7 +229,7 @@ impl Unit<'_> {
         }
         let examination = Examination::of_database(&tables);
         let kernel = match socket {
-            Some(_) => Some(self.kernel(&examination.picture)?),
+            Some(_) => Some(self.kernel(&examination.topology)?),
             None => None,
         };
         let [iface_types, _] = self.known_types().await?;

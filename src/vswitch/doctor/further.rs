@@ -1,4 +1,4 @@
-//! Rows that are in no picture of the switch and that only checks look at: mirrors, quality of service, and the maps of
+//! Rows that are in no topology of the switch and that only checks look at: mirrors, quality of service, and the maps of
 //! settings of all.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,9 +11,9 @@ use serde::Deserialize;
 
 use crate::error::Error;
 use crate::vswitch::asked;
-use crate::vswitch::picture::Tables;
 use crate::vswitch::rules::{self, COLUMNS_OF_MAPS};
 use crate::vswitch::tables::{BRIDGE, INTERFACE, MIRROR, OPEN_VSWITCH, QOS, QUEUE};
+use crate::vswitch::topology::Tables;
 use crate::vswitch::unit::{Unit, unreadable};
 use crate::vswitch::verify::InterfaceStatus;
 
@@ -176,7 +176,7 @@ impl Further {
 }
 
 impl Unit<'_> {
-    /// Reads the whole switch, and the rows that no picture has, in one request.
+    /// Reads the whole switch, and the rows that no topology has, in one request.
     pub(super) async fn tables_and_further(&mut self) -> Result<(Tables, Further), Error> {
         let interfaces = &[(INTERFACE, asked::COMPARED)];
         let wanted: Vec<_> = COLUMNS.iter().chain(COLUMNS_OF_MAPS).chain(interfaces).copied().collect();

@@ -9,7 +9,7 @@ use nix::net::if_::InterfaceFlags;
 use crate::error::Error;
 use crate::links::Link;
 use crate::vswitch::causes::device_name;
-use crate::vswitch::picture::{BridgePicture, NetworkKind, Picture};
+use crate::vswitch::topology::{BridgeNode, NetworkKind, Topology};
 use crate::vswitch::unit::Unit;
 use crate::vswitch::vtep;
 
@@ -50,7 +50,7 @@ impl Kernel {
     /// It reads from a device of the system through a packet socket (lib/netdev-linux.c). The kernel unbinds that from a
     /// device that goes; when another device comes by that name, ovs-vswitchd tells of that one in the database, its
     /// `ifindex` included, and goes on with the old socket.
-    pub(super) fn is_not_read(&self, device: &Device, bridge: &BridgePicture) -> bool {
+    pub(super) fn is_not_read(&self, device: &Device, bridge: &BridgeNode) -> bool {
         let read = self.read.as_ref().filter(|_| bridge.datapath_type == "netdev" && device.index != 0);
         read.is_some_and(|read| !read.contains(&device.index))
     }
@@ -58,18 +58,18 @@ impl Kernel {
 
 impl Unit<'_> {
     /// Asks the kernel for what the checks need: one list of all devices, and more about those of overlays.
-    pub(super) fn kernel(&mut self, picture: &Picture) -> Result<Kernel, Error> {
+    pub(super) fn kernel(&mut self, topology: &Topology) -> Result<Kernel, Error> {
         let has_datapath = std::path::Path::new("/sys/module/openvswitch").exists();
         let mut kernel = Kernel { devices: devices()?, has_datapath, read: packet_sockets(), ..Kernel::default() };
         let mut wanted = BTreeSet::new();
         wanted.extend(kernel.devices.keys().filter(|name| vtep::vni_of(name).is_some()).cloned());
-        for bridge in &picture.bridges {
+        for bridge in &topology.bridges {
             let vni = bridge.network.as_ref().filter(|network| network.kind == NetworkKind::Vxlan);
             wanted.extend(vni.and_then(|network| u32::try_from(network.id).ok()).map(vtep::name));
             let interfaces = bridge.ports.iter().flat_map(|port| &port.interfaces);
             wanted.extend(interfaces.filter_map(|interface| interface.tunnel.as_ref()?.egress.clone()));
         }
-        let interfaces = picture.bridges.iter().flat_map(|bridge| &bridge.ports).flat_map(|port| &port.interfaces);
+        let interfaces = topology.bridges.iter().flat_map(|bridge| &bridge.ports).flat_map(|port| &port.interfaces);
         for interface in interfaces.filter(|interface| interface.r#type == "system") {
             // A device may be a port by an alternative name, which is in no list of devices.
             let name = device_name(&interface.name);

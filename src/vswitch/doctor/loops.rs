@@ -362,11 +362,11 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::vswitch::picture::PortPicture;
+    use crate::vswitch::topology::PortNode;
 
     fn wire(tag: Option<i64>, trunks: &[i64], mode: Option<&str>) -> Wire {
         let port = serde_json::json!({"name": "p", "tag": tag, "trunks": trunks, "vlan_mode": mode, "interfaces": []});
-        Wire::of(&serde_json::from_value::<PortPicture>(port).unwrap())
+        Wire::of(&serde_json::from_value::<PortNode>(port).unwrap())
     }
 
     fn joint(bridges: [usize; 2], wires: [Wire; 2]) -> Joint {

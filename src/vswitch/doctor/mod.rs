@@ -1,8 +1,8 @@
 //! What is wrong with a switch, or soon may be: findings with stable codes.
 //!
-//! An [`Examination`] is all that is known: the picture of the database, what the kernel tells, whether ovs-vswitchd
+//! An [`Examination`] is all that is known: the topology of the database, what the kernel tells, whether ovs-vswitchd
 //! answers. Whether a single thing works is judged by [`health`](crate::vswitch::health). Where only the database was read,
-//! as for `show`, the same checks find what it tells, and [`marked`] puts that into the picture. Each check is a function over it and asks for nothing more. A check's codes stand at the top of its file,
+//! as for `show`, the same checks find what it tells, and [`marked`] puts that into the topology. Each check is a function over it and asks for nothing more. A check's codes stand at the top of its file,
 //! and [`CODES`] lists them all; `docs/doctor.md` is made from that.
 
 mod addresses;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::examination::Place;
 use super::wire::Wire;
 use super::{About, Code, Examination, Findings, Kernel, Severity, list, vxlans};
-use crate::vswitch::picture::BridgePicture;
+use crate::vswitch::topology::BridgeNode;
 
 pub(super) const OVERLAY: Code = Code {
     name: "overlay-mtu",
@@ -76,7 +76,7 @@ fn internal_ports(places: &[Place<'_>], findings: &mut Findings) {
 
 fn overlays(examination: &Examination, findings: &mut Findings) {
     let Some(kernel) = &examination.kernel else { return };
-    for bridge in &examination.picture.bridges {
+    for bridge in &examination.topology.bridges {
         if let Some((name, room, why)) = narrowest(bridge, kernel) {
             let too_large = senders(bridge).filter(|(_, mtu)| *mtu > room);
             let too_large: Vec<String> = too_large.map(|(port, mtu)| format!("{port} ({mtu})")).collect();
@@ -94,7 +94,7 @@ fn overlays(examination: &Examination, findings: &mut Findings) {
 }
 
 /// The overlay of a bridge that carries the smallest packets, how large they may be, and why.
-fn narrowest<'b>(bridge: &'b BridgePicture, kernel: &Kernel) -> Option<(&'b str, i64, String)> {
+fn narrowest<'b>(bridge: &'b BridgeNode, kernel: &Kernel) -> Option<(&'b str, i64, String)> {
     let overlays = bridge.ports.iter().flat_map(|port| {
         port.interfaces.iter().filter_map(move |interface| {
             let place = Place { bridge, port, interface };
@@ -127,7 +127,7 @@ fn tunnel(place: &Place<'_>, kernel: &Kernel) -> Option<(i64, String)> {
 }
 
 /// The ports of a bridge from which packets come, with their MTUs. The local port only counts while it is in use.
-fn senders(bridge: &BridgePicture) -> impl Iterator<Item = (&str, i64)> {
+fn senders(bridge: &BridgeNode) -> impl Iterator<Item = (&str, i64)> {
     let places = bridge
         .ports
         .iter()

@@ -18,7 +18,7 @@ pub(super) const IGNORED: Code = Code {
 };
 
 pub(super) fn check(examination: &Examination, findings: &mut Findings) {
-    for bridge in &examination.picture.bridges {
+    for bridge in &examination.topology.bridges {
         let about = About::bridge(&bridge.name);
         // A VLAN bridge of ovs-vsctl has the settings of its parent.
         if bridge.parent.is_none() {

@@ -17,7 +17,7 @@ pub(super) fn check(examination: &Examination, findings: &mut Findings) {
     let Some(further) = &examination.further else { return };
     for Unreadable { table, name, problem } in &further.unreadable {
         let port = |port: &str| {
-            let mut bridges = examination.picture.bridges.iter();
+            let mut bridges = examination.topology.bridges.iter();
             bridges.find(|bridge| bridge.ports.iter().any(|other| other.name == port))
         };
         let about = match *table {

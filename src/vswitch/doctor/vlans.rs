@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{About, Code, Examination, Findings, Severity};
 use crate::vswitch::derived::{self, Network};
-use crate::vswitch::picture::{BridgePicture, PortPicture};
+use crate::vswitch::topology::{BridgeNode, PortNode};
 
 pub(super) const INCOMPLETE: Code = Code {
     name: "vlan-incomplete",
@@ -39,22 +39,22 @@ pub(super) fn part(port: &str) -> Option<(i64, End)> {
 /// What there is of one VLAN.
 #[derive(Default)]
 struct Parts<'p> {
-    outer: Option<(&'p BridgePicture, &'p PortPicture)>,
-    inner: Option<(&'p BridgePicture, &'p PortPicture)>,
+    outer: Option<(&'p BridgeNode, &'p PortNode)>,
+    inner: Option<(&'p BridgeNode, &'p PortNode)>,
     /// The bridges that are the VLAN's by their marks or by their names.
-    own: Vec<&'p BridgePicture>,
+    own: Vec<&'p BridgeNode>,
 }
 
 impl<'p> Parts<'p> {
     /// The bridge that the VLAN has, or had.
-    fn bridge(&self) -> Option<&'p BridgePicture> {
+    fn bridge(&self) -> Option<&'p BridgeNode> {
         self.inner.map(|(bridge, _)| bridge).or(self.own.first().copied())
     }
 }
 
 pub(super) fn check(examination: &Examination, findings: &mut Findings) {
     let mut vlans: BTreeMap<i64, Parts<'_>> = BTreeMap::new();
-    for bridge in &examination.picture.bridges {
+    for bridge in &examination.topology.bridges {
         if let Some(vlan) = vlan_of(bridge) {
             vlans.entry(vlan).or_default().own.push(bridge);
         }
@@ -95,7 +95,7 @@ pub(super) fn check(examination: &Examination, findings: &mut Findings) {
     }
 }
 
-fn vlan_of(bridge: &BridgePicture) -> Option<i64> {
+fn vlan_of(bridge: &BridgeNode) -> Option<i64> {
     let marked = bridge.mark.as_deref().and_then(Network::marked);
     match marked {
         Some(Network::Vlan(vlan)) => Some(vlan),
@@ -138,7 +138,7 @@ fn problems(vlan: i64, parts: &Parts<'_>) -> Vec<String> {
 }
 
 /// What is wrong with one end.
-fn end(problems: &mut Vec<String>, port: &PortPicture, peer: &str, tag: Option<i64>) {
+fn end(problems: &mut Vec<String>, port: &PortNode, peer: &str, tag: Option<i64>) {
     let name = &port.name;
     match port.interfaces.as_slice() {
         [interface] if interface.r#type == "patch" => {

@@ -43,7 +43,7 @@ pub(super) fn check(examination: &Examination, findings: &mut Findings) {
         Daemon::Well => {}
         Daemon::Dead(why) => findings.add(&DEAD, About::SWITCH, why.clone()),
         Daemon::Behind => {
-            let (current, next) = (examination.picture.cur_cfg, examination.picture.next_cfg);
+            let (current, next) = (examination.topology.cur_cfg, examination.topology.next_cfg);
             let message = format!("ovs-vswitchd is at configuration {current}, the database at {next}");
             findings.add(&BEHIND, About::SWITCH, message);
         }

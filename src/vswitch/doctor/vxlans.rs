@@ -7,7 +7,7 @@ use super::examination::Place;
 use super::{About, Code, Examination, Findings, Severity};
 use crate::error::with_article;
 use crate::vswitch::derived::Network;
-use crate::vswitch::picture::BridgePicture;
+use crate::vswitch::topology::BridgeNode;
 use crate::vswitch::vtep;
 
 pub(super) const INCOMPLETE: Code = Code {
@@ -74,7 +74,7 @@ pub(super) fn check(examination: &Examination, findings: &mut Findings) {
         device(examination, &place, findings);
     }
     let mut wanted = BTreeSet::new();
-    for bridge in &examination.picture.bridges {
+    for bridge in &examination.topology.bridges {
         let Some(vni) = vni_of(bridge) else { continue };
         let port = vtep::name(vni);
         if !bridge.ports.iter().any(|other| other.name == port) {
@@ -95,7 +95,7 @@ pub(super) fn check(examination: &Examination, findings: &mut Findings) {
 }
 
 /// The VNI whose bridge this is, by its mark or its name.
-fn vni_of(bridge: &BridgePicture) -> Option<u32> {
+fn vni_of(bridge: &BridgeNode) -> Option<u32> {
     match bridge.mark.as_deref().and_then(Network::marked) {
         Some(Network::Vxlan(vni)) => u32::try_from(vni).ok(),
         Some(_) => None,
@@ -107,7 +107,7 @@ fn vni_of(bridge: &BridgePicture) -> Option<u32> {
 }
 
 /// What completes a network. Over which bridge it ran only its device tells.
-fn completed(bridge: &BridgePicture, vni: u32, master: Option<&str>) -> String {
+fn completed(bridge: &BridgeNode, vni: u32, master: Option<&str>) -> String {
     let which = if master.is_none() { ", with the name of the bridge over which it ran as MASTER" } else { "" };
     format!(
         "Complete it: ovs-plugin vxlan-ensure '{{\"master\": \"{}\", \"vxlan\": {vni}, \"name\": \"{}\"}}'{which}",

@@ -1,7 +1,7 @@
 //! What a port makes of VLANs: which it carries, and how their frames look outside of the bridge
 //! (ovs-vswitchd.conf.db(5), Port "VLAN Configuration").
 
-use crate::vswitch::picture::PortPicture;
+use crate::vswitch::topology::PortNode;
 
 /// How many VLAN ids there are; 0 stands for frames without a tag.
 pub(super) const VLANS: usize = 4096;
@@ -45,7 +45,7 @@ pub(super) enum Wire {
 
 impl Wire {
     /// As ovs-vswitchd reads a port's columns (vswitchd/bridge.c `port_configure`, ofproto/ofproto-dpif.c `bundle_set`).
-    pub(super) fn of(port: &PortPicture) -> Wire {
+    pub(super) fn of(port: &PortNode) -> Wire {
         let id = |id: i64| u16::try_from(id).ok().filter(|id| usize::from(*id) < VLANS);
         let tag = port.tag.and_then(id);
         let trunks = (!port.trunks.is_empty()).then(|| {
@@ -126,7 +126,7 @@ impl Wire {
 mod tests {
     use super::*;
 
-    fn port(tag: Option<i64>, trunks: &[i64], vlan_mode: Option<&str>) -> PortPicture {
+    fn port(tag: Option<i64>, trunks: &[i64], vlan_mode: Option<&str>) -> PortNode {
         serde_json::from_value(serde_json::json!({
             "name": "p", "tag": tag, "trunks": trunks, "vlan_mode": vlan_mode, "interfaces": [],
         }))

@@ -14,7 +14,7 @@ use crate::vswitch::tables::MARK;
 
 /// The whole switch. Members without a value are left out.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Picture {
+pub struct Topology {
     /// The version of Open vSwitch, as ovs-vswitchd or its starter has noted it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ovs_version: Option<String>,
@@ -24,12 +24,12 @@ pub struct Picture {
     pub cur_cfg: i64,
     /// The OVSDB managers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub managers: Vec<RemotePicture>,
+    pub managers: Vec<RemoteNode>,
     /// What is wrong with the switch as a whole, as far as the database tells.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<Problem>,
     /// All bridges by name, VLAN bridges of ovs-vsctl included.
-    pub bridges: Vec<BridgePicture>,
+    pub bridges: Vec<BridgeNode>,
     /// Rows of the database that could not be read and are missing here, each with what is wrong with it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unreadable: Vec<String>,
@@ -50,7 +50,7 @@ pub struct Problem {
 /// A controller of a bridge, or a manager of the switch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[schemars(inline)]
-pub struct RemotePicture {
+pub struct RemoteNode {
     /// Where it is, like `tcp:192.0.2.1:6653`.
     pub target: String,
     /// Whether there is a connection to it.
@@ -60,7 +60,7 @@ pub struct RemotePicture {
 /// A bridge.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[schemars(inline)]
-pub struct BridgePicture {
+pub struct BridgeNode {
     /// Its name.
     pub name: String,
     /// The type of its datapath: `system` is that of the kernel, `netdev` that of ovs-vswitchd.
@@ -70,7 +70,7 @@ pub struct BridgePicture {
     pub fail_mode: Option<String>,
     /// Its OpenFlow controllers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub controllers: Vec<RemotePicture>,
+    pub controllers: Vec<RemoteNode>,
     /// Whether the Spanning Tree Protocol runs.
     pub stp: bool,
     /// Whether the Rapid Spanning Tree Protocol runs.
@@ -88,7 +88,7 @@ pub struct BridgePicture {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<Problem>,
     /// Its ports by name, the local port included.
-    pub ports: Vec<PortPicture>,
+    pub ports: Vec<PortNode>,
 }
 
 /// What a VLAN bridge of ovs-vsctl ("fake bridge") is a part of.
@@ -128,7 +128,7 @@ pub enum NetworkKind {
 /// A port.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[schemars(inline)]
-pub struct PortPicture {
+pub struct PortNode {
     /// Its name.
     pub name: String,
     /// The VLAN of an access port, or the native one of a trunk.
@@ -153,7 +153,7 @@ pub struct PortPicture {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<Problem>,
     /// Its interfaces by name: one, or several in a bond.
-    pub interfaces: Vec<InterfacePicture>,
+    pub interfaces: Vec<InterfaceNode>,
 }
 
 /// How the members of a bond work together.
@@ -185,7 +185,7 @@ pub struct SpanningTree {
 /// An interface.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[schemars(inline)]
-pub struct InterfacePicture {
+pub struct InterfaceNode {
     /// Its name.
     pub name: String,
     /// Its type; `system` is a network device that others make.
@@ -264,15 +264,15 @@ pub(crate) const TUNNELS: &[&str] =
 /// How ovs-vswitchd spells that a bond has no active member (vswitchd/bridge.c, `port_refresh_bond_status`).
 const NO_MAC: &str = "00:00:00:00:00:00";
 
-impl Picture {
+impl Topology {
     /// Makes the tree. Looks at each row once. What is wrong with it, `doctor::marked` adds.
-    pub fn of(tables: &Tables) -> Picture {
+    pub fn of(tables: &Tables) -> Topology {
         let index = Index::of(tables);
-        let mut bridges: Vec<BridgePicture> = tables.bridges.values().flat_map(|row| index.bridges(row)).collect();
+        let mut bridges: Vec<BridgeNode> = tables.bridges.values().flat_map(|row| index.bridges(row)).collect();
         bridges.sort_by(|one, other| one.name.cmp(&other.name));
         let root = tables.root.clone().unwrap_or_default();
         let managers = root.manager_options.iter().filter_map(|uuid| tables.managers.get(uuid));
-        Picture {
+        Topology {
             ovs_version: root.ovs_version,
             next_cfg: root.next_cfg,
             cur_cfg: root.cur_cfg,
@@ -284,7 +284,7 @@ impl Picture {
     }
 
     /// The bridge of this name.
-    pub fn bridge(&self, name: &str) -> Option<&BridgePicture> {
+    pub fn bridge(&self, name: &str) -> Option<&BridgeNode> {
         let place = self.bridges.binary_search_by(|bridge| bridge.name.as_str().cmp(name)).ok()?;
         self.bridges.get(place)
     }
@@ -340,39 +340,39 @@ impl<'t> Index<'t> {
     }
 
     /// A real bridge, and the VLAN bridges in it.
-    fn bridges(&self, row: &'t BridgeRow) -> Vec<BridgePicture> {
+    fn bridges(&self, row: &'t BridgeRow) -> Vec<BridgeNode> {
         let fakes = self.fakes(row);
         let mut own = Vec::new();
-        let mut of_fakes: BTreeMap<i64, Vec<PortPicture>> = BTreeMap::new();
+        let mut of_fakes: BTreeMap<i64, Vec<PortNode>> = BTreeMap::new();
         let mut others = Vec::new();
         for port in self.ports(row) {
-            let picture = self.port(port);
+            let topology = self.port(port);
             match port.tag.filter(|tag| fakes.contains_key(tag)) {
                 // A second VLAN bridge for the VLAN is one all the same, without ports but its own.
                 Some(tag) if port.fake_bridge && fakes[&tag].name != port.name => {
-                    others.push((tag, port, vec![picture]))
+                    others.push((tag, port, vec![topology]))
                 }
-                Some(tag) => of_fakes.entry(tag).or_default().push(picture),
-                None => own.push(picture),
+                Some(tag) => of_fakes.entry(tag).or_default().push(topology),
+                None => own.push(topology),
             }
         }
         let fakes = fakes.into_iter().map(|(tag, port)| (tag, port, of_fakes.remove(&tag).unwrap_or_default()));
-        let fakes = fakes.chain(others).map(|(vlan, port, ports)| BridgePicture {
+        let fakes = fakes.chain(others).map(|(vlan, port, ports)| BridgeNode {
             parent: Some(VlanBridgeOf { bridge: row.name.clone(), vlan }),
             mark: port.external_ids.get(MARK).cloned(),
             network: None,
             ..self.bridge(row, &port.name, ports)
         });
-        let mut bridges: Vec<BridgePicture> = fakes.collect();
+        let mut bridges: Vec<BridgeNode> = fakes.collect();
         bridges.push(self.bridge(row, &row.name, own));
         bridges
     }
 
-    fn bridge(&self, row: &BridgeRow, name: &str, mut ports: Vec<PortPicture>) -> BridgePicture {
+    fn bridge(&self, row: &BridgeRow, name: &str, mut ports: Vec<PortNode>) -> BridgeNode {
         ports.sort_by(|one, other| one.name.cmp(&other.name));
         let mark = row.external_ids.get(MARK);
         let network = ports.iter().find_map(|port| Network::tied_by(&port.name));
-        BridgePicture {
+        BridgeNode {
             name: name.to_owned(),
             datapath_type: if row.datapath_type.is_empty() { "system" } else { &row.datapath_type }.to_owned(),
             fail_mode: row.fail_mode.clone(),
@@ -398,11 +398,11 @@ impl<'t> Index<'t> {
         }
     }
 
-    fn port(&self, row: &PortRow) -> PortPicture {
+    fn port(&self, row: &PortRow) -> PortNode {
         let rows = |uuid: &Uuid| self.tables.interfaces.get(uuid);
         let mut interfaces: Vec<&InterfaceRow> = row.interfaces.iter().filter_map(rows).collect();
         interfaces.sort_by(|one, other| one.name.cmp(&other.name));
-        PortPicture {
+        PortNode {
             name: row.name.clone(),
             tag: row.tag,
             trunks: row.trunks.clone(),
@@ -415,12 +415,12 @@ impl<'t> Index<'t> {
         }
     }
 
-    fn interface(&self, row: &InterfaceRow) -> InterfacePicture {
+    fn interface(&self, row: &InterfaceRow) -> InterfaceNode {
         let mut options = row.options.clone();
         secrets::hide_in_strings(&mut options);
         let is_tunnel = TUNNELS.contains(&row.r#type.as_str());
         let peer = row.options.get("peer").filter(|_| row.r#type == "patch");
-        InterfacePicture {
+        InterfaceNode {
             name: row.name.clone(),
             r#type: if row.r#type.is_empty() { "system" } else { &row.r#type }.to_owned(),
             ofport: row.ofport,
@@ -447,9 +447,9 @@ impl<'t> Index<'t> {
     }
 }
 
-fn remotes<'t>(rows: impl Iterator<Item = &'t RemoteRow>) -> Vec<RemotePicture> {
-    let mut remotes: Vec<RemotePicture> =
-        rows.map(|row| RemotePicture { target: row.target.clone(), connected: row.is_connected }).collect();
+fn remotes<'t>(rows: impl Iterator<Item = &'t RemoteRow>) -> Vec<RemoteNode> {
+    let mut remotes: Vec<RemoteNode> =
+        rows.map(|row| RemoteNode { target: row.target.clone(), connected: row.is_connected }).collect();
     remotes.sort_by(|one, other| one.target.cmp(&other.target));
     remotes
 }
@@ -503,9 +503,9 @@ mod tests {
         tables
     }
 
-    fn names(picture: &Picture) -> Vec<(String, Vec<String>)> {
-        let ports = |bridge: &BridgePicture| bridge.ports.iter().map(|port| port.name.clone()).collect();
-        picture.bridges.iter().map(|bridge| (bridge.name.clone(), ports(bridge))).collect()
+    fn names(topology: &Topology) -> Vec<(String, Vec<String>)> {
+        let ports = |bridge: &BridgeNode| bridge.ports.iter().map(|port| port.name.clone()).collect();
+        topology.bridges.iter().map(|bridge| (bridge.name.clone(), ports(bridge))).collect()
     }
 
     fn named(bridges: &[(&str, &[&str])]) -> Vec<(String, Vec<String>)> {
@@ -522,16 +522,16 @@ mod tests {
             ("b", Some(6), false),
             ("untagged", None, true),
         ]);
-        let picture = Picture::of(&tables);
-        assert_eq!(names(&picture), named(&[("br0", &["b", "br0", "untagged"]), ("five", &["a", "five"])]));
-        assert_eq!(picture.bridge("five").unwrap().parent, Some(VlanBridgeOf { bridge: "br0".into(), vlan: 5 }));
-        assert_eq!(picture.bridge("br0").unwrap().parent, None);
-        assert_eq!(picture.bridge("b"), None);
+        let topology = Topology::of(&tables);
+        assert_eq!(names(&topology), named(&[("br0", &["b", "br0", "untagged"]), ("five", &["a", "five"])]));
+        assert_eq!(topology.bridge("five").unwrap().parent, Some(VlanBridgeOf { bridge: "br0".into(), vlan: 5 }));
+        assert_eq!(topology.bridge("br0").unwrap().parent, None);
+        assert_eq!(topology.bridge("b"), None);
     }
 
     #[test]
     fn of_two_vlan_bridges_for_one_vlan_the_first_by_name_has_the_ports() {
-        let picture = Picture::of(&switch(&[("two", Some(5), true), ("one", Some(5), true), ("a", Some(5), false)]));
-        assert_eq!(names(&picture), named(&[("br0", &[]), ("one", &["a", "one"]), ("two", &["two"])]));
+        let topology = Topology::of(&switch(&[("two", Some(5), true), ("one", Some(5), true), ("a", Some(5), false)]));
+        assert_eq!(names(&topology), named(&[("br0", &[]), ("one", &["a", "one"]), ("two", &["two"])]));
     }
 }

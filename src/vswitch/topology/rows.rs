@@ -19,7 +19,7 @@ use crate::vswitch::unit::{Unit, unreadable};
 /// A map column of strings.
 pub type Strings = BTreeMap<String, String>;
 
-/// All rows that a picture is made of, by identity. Nothing here depends on where they come from.
+/// All rows that a topology is made of, by identity. Nothing here depends on where they come from.
 #[derive(Clone, Debug, Default)]
 pub struct Tables {
     /// The root row, if the database has one.
