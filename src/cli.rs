@@ -2,15 +2,9 @@
 //! container.
 
 mod call;
-mod counters;
 mod difference;
-mod findings;
-mod graph;
 mod output;
-mod problems;
 mod shell;
-mod style;
-mod tree;
 mod watch;
 
 use std::ffi::OsString;
@@ -18,11 +12,13 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::builder::PossibleValuesParser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgMatches, Command};
-use output::{Format, Output};
+use output::Output;
 
 use crate::container::{self, manifest};
+use crate::draw::style::printable;
 use crate::flags;
 use crate::paths::Paths;
 use crate::problem::Problem;
@@ -130,7 +126,7 @@ fn command_of_the_registry(name: &str, arguments: &ArgMatches) -> Result<ExitCod
     let word = |name: &str| arguments.get_one::<String>(name).map(String::as_str);
     let entry = commands::find(name).ok_or_else(|| Problem(format!("unknown command: {name}")))?;
     // Only some commands have the option; clap calls asking for it an error for the others.
-    let format = arguments.try_get_one::<String>("FORMAT").ok().flatten().map(|word| Format::of(word));
+    let format = arguments.try_get_one::<String>("FORMAT").ok().flatten();
     let json = flags::arguments(entry, arguments, word("JSON").unwrap_or("{}")).unwrap_or_else(|error| error.exit());
     let output = match (word("OUTPUT"), format) {
         (Some(_), Some(_)) => refused("--format and --output exclude each other; give one of them"),
@@ -144,11 +140,11 @@ fn command_of_the_registry(name: &str, arguments: &ArgMatches) -> Result<ExitCod
         return Ok(crate::agent::run(&[name.into(), json.into()]));
     }
     crate::log::to_stderr();
-    let answer = single::run(entry, &json).map_err(|error| Problem(style::printable(&error.told())))?;
+    let answer = single::run(entry, &json).map_err(|error| Problem(printable(&error.told())))?;
     let text = match (output, format) {
         (Output::Json, _) => output::json(&answer),
-        (_, Some(format)) => output::formatted(format, &answer)?,
-        _ => output::text(entry.name, &answer),
+        (_, Some(format)) => output::formatted(entry, format, &answer)?,
+        _ => output::text(entry, &answer),
     };
     output::print(&text, word("COLOR"))
 }
@@ -214,15 +210,16 @@ fn described(command: Command) -> Command {
             flags::example(entry),
             name = entry.name
         ));
-    match entry.name {
-        "show" => command.arg(
-            Arg::new("FORMAT")
-                .long("format")
-                .value_parser(Format::WORDS)
-                .help("How to draw the switch; dot is for Graphviz, mermaid for Markdown"),
-        ),
-        _ => command,
+    let formats = output::formats(entry);
+    if formats.is_empty() {
+        return command;
     }
+    command.arg(
+        Arg::new("FORMAT")
+            .long("format")
+            .value_parser(PossibleValuesParser::new(formats))
+            .help("How to draw the switch; dot is for Graphviz, mermaid for Markdown"),
+    )
 }
 
 // What follows is not inlined, as it would be dozens of times: a few kB of the program.

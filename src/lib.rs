@@ -24,6 +24,7 @@ pub mod commands;
 mod container;
 mod credentials;
 pub mod deadline;
+mod draw;
 pub mod error;
 mod flags;
 #[cfg(any(test, fuzzing))]

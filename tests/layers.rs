@@ -16,6 +16,7 @@ const PROGRAM: &[&[&str]] = &[
     &["settings", "credentials"],
     &["log", "paths"],
     &["vswitch"],
+    &["draw"],
     &["commands"],
     &["flags"],
     &["published"],

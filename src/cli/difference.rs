@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::style::{ERROR, FAINT, GOOD, STRONG, WARNING, paint, printable};
-use super::tree::ranges;
+use crate::draw::style::{ERROR, FAINT, GOOD, STRONG, WARNING, paint, printable};
+use crate::draw::tree::ranges;
 use crate::vswitch::health;
 
 /// A report as programs get it. What is not drawn is not read.

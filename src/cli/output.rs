@@ -4,17 +4,13 @@ use std::io::{ErrorKind, IsTerminal, Write};
 use std::process::ExitCode;
 
 use anstream::{AutoStream, ColorChoice};
-use serde::Deserialize;
 use serde_json::Value;
 
 use super::difference::{self, Report};
-use super::style::printable;
-use super::{counters, findings, graph, tree};
+use crate::commands::Entry;
+use crate::draw::style::printable;
 use crate::problem::Problem;
 use crate::terminal;
-use crate::vswitch::doctor::Diagnosis;
-use crate::vswitch::stats::Statistics;
-use crate::vswitch::topology::Topology;
 
 /// How an answer is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,15 +21,6 @@ pub(super) enum Output {
     Json,
     /// For people.
     Text,
-}
-
-/// How `show` draws the switch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Format {
-    Tree,
-    Json,
-    Dot,
-    Mermaid,
 }
 
 impl Output {
@@ -51,19 +38,16 @@ impl Output {
     }
 }
 
-impl Format {
-    /// The words that stand for it.
-    pub(super) const WORDS: [&str; 4] = ["tree", "json", "dot", "mermaid"];
+/// The word of `--format` that means JSON; the others are the names of drawings.
+const JSON: &str = "json";
 
-    /// What a word stands for.
-    pub(super) fn of(word: &str) -> Format {
-        match word {
-            "json" => Format::Json,
-            "dot" => Format::Dot,
-            "mermaid" => Format::Mermaid,
-            // clap takes no other word than "tree".
-            _ => Format::Tree,
+/// The words of a command's `--format`; none where there is at most one drawing.
+pub(super) fn formats(entry: &Entry) -> Vec<&'static str> {
+    match entry.drawings {
+        [usual, others @ ..] if !others.is_empty() => {
+            [usual.name, JSON].into_iter().chain(others.iter().map(|drawing| drawing.name)).collect()
         }
+        _ => Vec::new(),
     }
 }
 
@@ -81,55 +65,24 @@ pub(super) fn json(answer: &Value) -> String {
 }
 
 /// An answer for people: drawn, where there is a drawing of it. What can't be drawn is shown whole, as JSON.
-pub(super) fn text(command: &str, answer: &Value) -> String {
+pub(super) fn text(entry: &Entry, answer: &Value) -> String {
     if let Some(report) = Report::of(answer) {
-        return difference::draw(&report, &text(command, &report.result));
+        return difference::draw(&report, &text(entry, &report.result));
     }
-    let drawn = match command {
-        "show" => Topology::deserialize(answer).map(|topology| tree::draw(&topology)).ok(),
-        "stats" => Statistics::deserialize(answer).map(|statistics| counters::write(&statistics)).ok(),
-        "gc" => Collected::deserialize(answer).map(|collected| collected.lines()).ok(),
-        "doctor" => Diagnosis::deserialize(answer).map(|diagnosis| findings::write(&diagnosis)).ok(),
-        _ => None,
-    };
+    let drawn = entry.drawings.first().and_then(|drawing| (drawing.draw)(answer).ok());
     drawn.unwrap_or_else(|| plain(answer))
 }
 
-/// What `gc` removed.
-#[derive(Deserialize)]
-struct Collected {
-    devices: Vec<String>,
-    ports: Vec<String>,
-}
-
-impl Collected {
-    /// A line for each thing.
-    fn lines(&self) -> String {
-        let lines = |what: &'static str, names: &[String]| -> String {
-            names.iter().map(|name| format!("{what} {}\n", printable(name))).collect()
-        };
-        match lines("device", &self.devices) + &lines("port", &self.ports) {
-            nothing if nothing.is_empty() => "nothing to remove\n".to_owned(),
-            lines => lines,
-        }
-    }
-}
-
-/// The answer of `show`, in a format.
-pub(super) fn formatted(format: Format, answer: &Value) -> Result<String, Problem> {
-    if format == Format::Json {
+/// An answer in one of its formats.
+pub(super) fn formatted(entry: &Entry, format: &str, answer: &Value) -> Result<String, Problem> {
+    let Some(drawing) = entry.drawings.iter().find(|drawing| drawing.name == format) else {
+        // clap takes no other word.
         return Ok(json(answer));
-    }
+    };
     if Report::of(answer).is_some() {
         super::refused("--format draws the switch, not a report; leave out --report and --dry-run");
     }
-    let topology = Topology::deserialize(answer)
-        .map_err(|error| Problem(format!("the answer is no picture of the switch: {error}; use --format json")))?;
-    Ok(match format {
-        Format::Dot => graph::dot(&topology),
-        Format::Mermaid => graph::mermaid(&topology),
-        Format::Tree | Format::Json => tree::draw(&topology),
-    })
+    (drawing.draw)(answer).map_err(|error| Problem(format!("the answer can't be drawn: {error}; use --format {JSON}")))
 }
 
 /// Any answer: nothing for one that says nothing, a line for a text, lines for several, else JSON.

@@ -3,7 +3,8 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::Command;
+use super::{Command, Drawing};
+use crate::draw::findings;
 use crate::error::Error;
 use crate::vswitch::Unit;
 use crate::vswitch::doctor::{self, Diagnosis, Severity};
@@ -34,6 +35,8 @@ ovs-vswitchd not asked.";
     );
     const ERRORS: &'static [(&'static str, &'static str)] =
         &[("bad-argument", "argument \"severity\": \"bad\" is not one of error, warning and note")];
+    const DRAWINGS: &'static [Drawing] =
+        &[Drawing { name: "text", draw: |answer| Ok(findings::write(&Diagnosis::deserialize(answer)?)) }];
     type Answer = Diagnosis;
 
     async fn run(&self, unit: &mut Unit<'_>) -> Result<Diagnosis, Error> {

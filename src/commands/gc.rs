@@ -5,8 +5,9 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Command;
 use super::arguments::Number;
+use super::{Command, Drawing};
+use crate::draw::style::printable;
 use crate::error::Error;
 use crate::settings;
 use crate::vswitch::Unit;
@@ -32,12 +33,25 @@ fn grace() -> Number<0, 3600> {
 const RESERVE: Duration = Duration::from_secs(1);
 
 /// What was removed.
-#[derive(Default, Serialize, JsonSchema)]
+#[derive(Default, Serialize, Deserialize, JsonSchema)]
 pub(super) struct Collected {
     /// VXLAN devices.
     devices: Vec<String>,
     /// Ports.
     ports: Vec<String>,
+}
+
+impl Collected {
+    /// A line for each thing.
+    fn lines(&self) -> String {
+        let lines = |what: &'static str, names: &[String]| -> String {
+            names.iter().map(|name| format!("{what} {}\n", printable(name))).collect()
+        };
+        match lines("device", &self.devices) + &lines("port", &self.ports) {
+            nothing if nothing.is_empty() => "nothing to remove\n".to_owned(),
+            lines => lines,
+        }
+    }
 }
 
 impl Command for Gc {
@@ -62,6 +76,8 @@ to run on the switch's machine and in its network namespace.";
             "the devices of the switch's bridges (br0) are not in this network namespace, so nothing is removed",
         ),
     ];
+    const DRAWINGS: &'static [Drawing] =
+        &[Drawing { name: "text", draw: |answer| Ok(Collected::deserialize(answer)?.lines()) }];
     type Answer = Collected;
 
     async fn run(&self, unit: &mut Unit<'_>) -> Result<Collected, Error> {

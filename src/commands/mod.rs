@@ -87,6 +87,9 @@ trait Command: DeserializeOwned + JsonSchema + Send + Sync + 'static {
     const EXAMPLE: (&'static str, &'static str);
     /// The errors that callers are likely to meet: the code of [`Error::code`], and an example of the text.
     const ERRORS: &'static [(&'static str, &'static str)] = &[];
+    /// How a person sees the answer: the usual drawing first. Without one, it is shown as it is; where there are several,
+    /// `--format` chooses.
+    const DRAWINGS: &'static [Drawing] = &[];
     /// What it answers.
     type Answer: Serialize + JsonSchema;
 
@@ -109,6 +112,14 @@ trait Command: DeserializeOwned + JsonSchema + Send + Sync + 'static {
     fn run(&self, unit: &mut Unit<'_>) -> impl Future<Output = Result<Self::Answer, Error>> + Send;
 }
 
+/// A way to draw a command's answer.
+pub struct Drawing {
+    /// What `--format` calls it.
+    pub name: &'static str,
+    /// Draws an answer. An error tells why it is none of this command's.
+    pub draw: fn(&Value) -> Result<String, serde_json::Error>,
+}
+
 type Running<'a> = Pin<Box<dyn Future<Output = Result<Value, Error>> + Send + 'a>>;
 
 /// A command as the interfaces see it.
@@ -125,6 +136,8 @@ pub struct Entry {
     pub example: (&'static str, &'static str),
     /// Likely errors: code, and an example of the text.
     pub errors: &'static [(&'static str, &'static str)],
+    /// How a person sees the answer.
+    pub drawings: &'static [Drawing],
     /// The JSON Schema of the arguments.
     pub arguments_schema: fn() -> Schema,
     /// The JSON Schema of the answer.
@@ -148,6 +161,7 @@ impl Entry {
             details: C::DETAILS,
             example: C::EXAMPLE,
             errors: C::ERRORS,
+            drawings: C::DRAWINGS,
             arguments_schema: || schema_for!(C),
             answer_schema: || schema_for!(C::Answer),
             needs_no_arguments: || arguments::decode(&Arguments::new()).is_ok_and(|command: C| command.check().is_ok()),

@@ -3,8 +3,9 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::Command;
 use super::arguments::OptionalName;
+use super::{Command, Drawing};
+use crate::draw::{graph, tree};
 use crate::error::Error;
 use crate::vswitch::topology::Topology;
 use crate::vswitch::{Unit, doctor};
@@ -33,6 +34,11 @@ warnings are yellow.";
         r#"{"ovs_version": "3.1.0", "next_cfg": 7, "cur_cfg": 7, "bridges": [{"name": "vxbackend", "datapath_type": "system", "stp": false, "rstp": false, "network": {"kind": "vlan", "id": 2313, "master": "backplane"}, "mark": "vlan:2313", "ports": [{"name": "vlbr2313in", "mark": "vlan:2313", "interfaces": [{"name": "vlbr2313in", "type": "patch", "options": {"peer": "vlbr2313p"}, "ofport": 1, "patch": {"peer": "vlbr2313p", "bridge": "backplane"}, "mark": "vlan:2313"}]}]}]}"#,
     );
     const ERRORS: &'static [(&'static str, &'static str)] = &[("not-found", "no bridge named vxbackend")];
+    const DRAWINGS: &'static [Drawing] = &[
+        Drawing { name: "tree", draw: |answer| Ok(tree::draw(&Topology::deserialize(answer)?)) },
+        Drawing { name: "dot", draw: |answer| Ok(graph::dot(&Topology::deserialize(answer)?)) },
+        Drawing { name: "mermaid", draw: |answer| Ok(graph::mermaid(&Topology::deserialize(answer)?)) },
+    ];
     type Answer = Topology;
 
     async fn run(&self, unit: &mut Unit<'_>) -> Result<Topology, Error> {

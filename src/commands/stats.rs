@@ -6,8 +6,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, de};
 use serde_json::Value;
 
-use super::Command;
 use super::arguments::OptionalName;
+use super::{Command, Drawing};
+use crate::draw::counters;
 use crate::error::Error;
 use crate::settings;
 use crate::vswitch::Unit;
@@ -63,6 +64,8 @@ time to, so the rates are 0. Without a write, and without the time for one, ther
              OVS_PLUGIN_TIMEOUT",
         ),
     ];
+    const DRAWINGS: &'static [Drawing] =
+        &[Drawing { name: "text", draw: |answer| Ok(counters::write(&Statistics::deserialize(answer)?)) }];
     type Answer = Statistics;
 
     async fn run(&self, unit: &mut Unit<'_>) -> Result<Statistics, Error> {

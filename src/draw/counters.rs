@@ -6,7 +6,7 @@ use super::style::{ERROR, FAINT, STRONG, paint, printable};
 use crate::vswitch::stats::{Basis, InterfaceStatistics, Statistics};
 
 /// Writes the table.
-pub(super) fn write(statistics: &Statistics) -> String {
+pub fn write(statistics: &Statistics) -> String {
     let with_rates = statistics.interfaces.iter().any(|interface| interface.rates.is_some());
     let mut heading =
         vec!["bridge", "interface", "rx packets", "rx bytes", "tx packets", "tx bytes", "errors", "dropped"];

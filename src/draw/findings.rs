@@ -6,7 +6,7 @@ use super::style::{ERROR, FAINT, GOOD, STRONG, WARNING, paint, printable};
 use crate::vswitch::doctor::{Diagnosis, Finding, Severity};
 
 /// Writes a diagnosis for people, each finding with what it means and what to do.
-pub(super) fn write(diagnosis: &Diagnosis) -> String {
+pub fn write(diagnosis: &Diagnosis) -> String {
     let mut page = String::new();
     for finding in &diagnosis.findings {
         let (style, word) = match finding.severity {

@@ -5,7 +5,7 @@ use crate::vswitch::doctor::Severity;
 use crate::vswitch::topology::{PortNode, Problem};
 
 /// The problems as words of a line. Notes are left to the doctor.
-pub(super) fn words(problems: &[Problem]) -> impl Iterator<Item = String> + use<'_> {
+pub fn words(problems: &[Problem]) -> impl Iterator<Item = String> + use<'_> {
     problems.iter().filter_map(|problem| {
         let (style, sign) = match problem.severity {
             Severity::Error => (ERROR, '✗'),
@@ -17,11 +17,11 @@ pub(super) fn words(problems: &[Problem]) -> impl Iterator<Item = String> + use<
 }
 
 /// Whether something does not work.
-pub(super) fn has_error(problems: &[Problem]) -> bool {
+pub fn has_error(problems: &[Problem]) -> bool {
     problems.iter().any(|problem| problem.severity == Severity::Error)
 }
 
 /// Whether a port or one of its interfaces does not work.
-pub(super) fn port_has_error(port: &PortNode) -> bool {
+pub fn port_has_error(port: &PortNode) -> bool {
     has_error(&port.problems) || port.interfaces.iter().any(|interface| has_error(&interface.problems))
 }

@@ -7,7 +7,7 @@ use super::style::{ERROR, FAINT, GOOD, STRONG, VLAN, paint, printable};
 use crate::vswitch::topology::{BridgeNode, InterfaceNode, NetworkKind, PortNode, Topology};
 
 /// Draws the tree.
-pub(super) fn draw(topology: &Topology) -> String {
+pub fn draw(topology: &Topology) -> String {
     let mut page = String::new();
     let version = topology.ovs_version.as_deref().map(|version| format!(" {}", printable(version))).unwrap_or_default();
     let configuration = match topology.cur_cfg < topology.next_cfg {
@@ -142,7 +142,7 @@ fn interface_words(interface: &InterfaceNode) -> Vec<String> {
 }
 
 /// `1-3,7` for 1, 2, 3, 7.
-pub(super) fn ranges(numbers: &[i64]) -> String {
+pub fn ranges(numbers: &[i64]) -> String {
     let mut sorted = numbers.to_vec();
     sorted.sort_unstable();
     let mut ranges: Vec<(i64, i64)> = Vec::new();

@@ -125,7 +125,7 @@ impl Graph {
 }
 
 /// The switch in the language of Graphviz.
-pub(super) fn dot(topology: &Topology) -> String {
+pub fn dot(topology: &Topology) -> String {
     let graph = Graph::of(topology);
     let quoted = |text: &str| {
         let lines: Vec<String> =
@@ -155,7 +155,7 @@ pub(super) fn dot(topology: &Topology) -> String {
 }
 
 /// The switch in the language of Mermaid.
-pub(super) fn mermaid(topology: &Topology) -> String {
+pub fn mermaid(topology: &Topology) -> String {
     let graph = Graph::of(topology);
     // Entities, which Mermaid spells with # (mermaid.js.org, "Entity codes to escape characters").
     let quoted = |text: &str| {
