@@ -9,7 +9,7 @@ CARGO   ?= cargo
 RUST_TEST_THREADS ?= $(shell echo $$(( 3 * $$(nproc) )))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-docker chaos fuzz lint build man flist bench generate record-limits record-hot-functions install clean
+.PHONY: help setup demo test test-docker chaos fuzz lint build man flist bench generate record-limits install clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -91,11 +91,6 @@ generate: ## bring docs/commands.md and schemas/ up to date
 record-limits: build ## write down how many instructions the static binary takes, for the tests to compare with
 	OVS_PLUGIN_RECORD_LIMITS=1 $(CARGO) test --quiet --test limits instructions
 	@cat tests/limits/instructions.toml
-
-record-hot-functions: setup ## write down which functions single commands run through, for the layout of the static binary
-	@CARGO="$(CARGO)" scripts/build --with-symbols
-	@scripts/record-hot-functions target/ovs-plugin
-	@$(MAKE) --no-print-directory build
 
 SHARE = $(DESTDIR)$(PREFIX)/share
 

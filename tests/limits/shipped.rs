@@ -21,7 +21,7 @@ pub fn binary() -> PathBuf {
     let binary = project.join("target/ovs-plugin");
     let built = modified(&binary)
         .unwrap_or_else(|e| panic!("the static binary {} is missing ({e}); `make build` builds it", binary.display()));
-    for source in ["src", "Cargo.toml", "Cargo.lock", "scripts/build", "scripts/hot-functions"] {
+    for source in ["src", "crates/ovsdb/src", "Cargo.toml", "Cargo.lock", "scripts/build"] {
         if let Some(newer) = newer_than(built, &project.join(source)) {
             panic!("the static binary {} is older than {}; run `make build`", binary.display(), newer.display());
         }
