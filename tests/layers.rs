@@ -153,3 +153,27 @@ fn the_test_sees_what_it_is_for() {
     fs::remove_dir_all(&folder).unwrap();
     assert_eq!(found, ["low/deep.rs: low must not import high", "other stands in no layer of tests/layers.rs"]);
 }
+
+/// Lines of a file, and of a function.
+const LONGEST: (usize, usize) = (600, 80);
+
+#[test]
+fn no_file_and_no_function_is_too_long_to_be_read_at_once() {
+    let mut complaints = Vec::new();
+    for (path, text) in [sources(&root().join("src")), sources(&root().join("crates/ovsdb/src"))].concat() {
+        let lines: Vec<&str> = text.lines().collect();
+        if lines.len() > LONGEST.0 {
+            complaints.push(format!("{} has {} lines", path.display(), lines.len()));
+        }
+        for (start, line) in lines.iter().enumerate().filter(|(_, line)| line.contains("fn ") && line.ends_with('{')) {
+            let indent = &line[..line.len() - line.trim_start().len()];
+            let end = lines[start..]
+                .iter()
+                .position(|line| line.strip_prefix(indent).is_some_and(|line| line.starts_with('}')));
+            if end.is_some_and(|length| length >= LONGEST.1) {
+                complaints.push(format!("{}: {} is too long", path.display(), line.trim()));
+            }
+        }
+    }
+    assert_eq!(complaints, Vec::<String>::new());
+}

@@ -102,17 +102,11 @@ const GRACE: &str = "grace";
 
 /// The subcommand as clap sees it.
 pub fn command(name: &'static str) -> Command {
-    let number =
-        |name: &'static str, value: &'static str, range: RangedI64ValueParser<u32>, default: u64, help: &str| {
-            Arg::new(name).long(name).value_name(value).value_parser(range).help(format!("{help} ({default})"))
-        };
     let file = |name: &'static str, help: &'static str| {
         Arg::new(name).long(name).value_name("FILE").value_parser(value_parser!(PathBuf)).help(help)
     };
-    let size = || value_parser!(u32).range(1024..=1 << 30);
-    let count = || value_parser!(u32).range(1..=1 << 20);
     let limits = Limits::DEFAULT;
-    Command::new(name)
+    let command = Command::new(name)
         .about("Serve the commands as JSON-RPC methods to other programs, until SIGTERM or SIGINT")
         .arg(
             Arg::new(LISTEN)
@@ -152,8 +146,39 @@ pub fn command(name: &'static str) -> Command {
                 .value_name("NAME")
                 .action(ArgAction::Append)
                 .value_parser(border::host_name)
-                .help("A name by which callers on TCP may call the server, besides localhost and its certificate's names"),
+                .help(
+                    "A name by which callers on TCP may call the server, besides localhost and its certificate's names",
+                ),
         )
+        .arg(Arg::new(IDLE).long(IDLE).value_name("SECONDS").value_parser(seconds_above_0).help(format!(
+            "How long a connection may do nothing, a request take to arrive, and its answer to be taken ({})",
+            limits.idle.as_secs()
+        )))
+        .arg(Arg::new(HANDSHAKE).long(HANDSHAKE).value_name("SECONDS").value_parser(seconds_above_0).help(format!(
+            "How long a caller on TCP may take to show a token or certificate ({})",
+            limits.handshake.as_secs()
+        )))
+        .arg(
+            Arg::new(GRACE)
+                .long(GRACE)
+                .value_name("SECONDS")
+                .value_parser(seconds)
+                .help(format!("How long to finish what is in flight after SIGTERM ({DEFAULT_GRACE})")),
+        )
+        .after_help(EXAMPLES);
+    with_limits(command)
+}
+
+/// With the options of what a server takes at most.
+fn with_limits(command: Command) -> Command {
+    let number =
+        |name: &'static str, value: &'static str, range: RangedI64ValueParser<u32>, default: u64, help: &str| {
+            Arg::new(name).long(name).value_name(value).value_parser(range).help(format!("{help} ({default})"))
+        };
+    let size = || value_parser!(u32).range(1024..=1 << 30);
+    let count = || value_parser!(u32).range(1..=1 << 20);
+    let limits = Limits::DEFAULT;
+    command
         .arg(number(MAX_REQUEST, "BYTES", size(), limits.request_bytes.into(), "The largest request"))
         .arg(number(MAX_RESPONSE, "BYTES", size(), limits.response_bytes.into(), "The largest answer"))
         .arg(number(MAX_HELD, "BYTES", size(), limits.held_bytes as u64, "All answers that callers have not taken yet"))
@@ -167,22 +192,10 @@ pub fn command(name: &'static str) -> Command {
         ))
         .arg(number(MAX_BATCH, "N", count(), limits.batch.into(), "Calls in one batch"))
         .arg(number(MAX_CALLS, "N", count(), limits.calls as u64, "Commands that run at once; further ones wait"))
-        .arg(Arg::new(IDLE).long(IDLE).value_name("SECONDS").value_parser(seconds_above_0).help(format!(
-            "How long a connection may do nothing, a request take to arrive, and its answer to be taken ({})",
-            limits.idle.as_secs()
-        )))
-        .arg(Arg::new(HANDSHAKE).long(HANDSHAKE).value_name("SECONDS").value_parser(seconds_above_0).help(format!(
-            "How long a caller on TCP may take to show a token or certificate ({})",
-            limits.handshake.as_secs()
-        )))
-        .arg(Arg::new(GRACE).long(GRACE).value_name("SECONDS").value_parser(seconds).help(format!(
-            "How long to finish what is in flight after SIGTERM ({DEFAULT_GRACE})"
-        )))
-        .after_help(
-            "Examples:\n  ovs-plugin serve\n  ovs-plugin serve --allow-group ovs\n  \
-             ovs-plugin serve --listen unix:/run/ovs.sock --listen tcp:127.0.0.1:6653 --token-file /etc/ovs-plugin.token",
-        )
 }
+
+const EXAMPLES: &str = "Examples:\n  ovs-plugin serve\n  ovs-plugin serve --allow-group ovs\n  ovs-plugin serve --listen \
+                        unix:/run/ovs.sock --listen tcp:127.0.0.1:6653 --token-file /etc/ovs-plugin.token";
 
 /// A number of seconds, from 0 to a day.
 pub fn seconds(text: &str) -> Result<Duration, String> {

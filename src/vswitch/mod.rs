@@ -28,6 +28,7 @@ mod removal;
 mod rest;
 pub(crate) mod rules;
 pub mod run;
+mod search;
 pub(crate) mod secrets;
 pub(crate) mod session;
 pub(crate) mod stats;

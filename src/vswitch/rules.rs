@@ -203,6 +203,16 @@ fn of_vlans(port: &PortSettings, found: &mut Vec<Conflict>) {
         ),
         _ => {}
     }
+    of_trunks(port, found);
+    of_inner_vlans(port, found);
+}
+
+/// Trunks that carry nothing.
+fn of_trunks(port: &PortSettings, found: &mut Vec<Conflict>) {
+    let mode = port.vlan_mode.as_deref();
+    let mut add = |column, because, effect, problem, expected| {
+        found.push(Conflict { column, because, effect, problem, expected });
+    };
     if !port.trunks.is_empty() {
         let trunks = list(&port.trunks);
         match (mode, port.tag) {
@@ -246,6 +256,14 @@ fn of_vlans(port: &PortSettings, found: &mut Vec<Conflict>) {
             "trunks without 0, or no native VLAN",
         );
     }
+}
+
+/// VLANs inside of VLANs, which only a tunnel of them has.
+fn of_inner_vlans(port: &PortSettings, found: &mut Vec<Conflict>) {
+    let mode = port.vlan_mode.as_deref();
+    let mut add = |column, because, effect, problem, expected| {
+        found.push(Conflict { column, because, effect, problem, expected });
+    };
     if mode != Some(TUNNEL) {
         let mode = mode.map_or_else(|| "without a vlan_mode".to_owned(), |mode| format!("with vlan_mode {mode}"));
         if !port.cvlans.is_empty() {

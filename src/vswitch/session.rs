@@ -6,7 +6,7 @@ use std::time::Duration;
 use ovsdb::error::{Disconnect, ErrorClass};
 use ovsdb::membership::{self, Choice, Standing, Unfit};
 use ovsdb::schema::DatabaseSchema;
-use ovsdb::transaction::{OperationResult, TransactError, TransactReply, Transaction};
+use ovsdb::transaction::{OperationResult, TransactError, Transaction};
 use ovsdb::wire::frame::Limits;
 use ovsdb::{Address, CallError, Connection, Reply};
 use serde::Deserialize;
@@ -16,6 +16,7 @@ use tracing::debug;
 use super::hub::Hub;
 use super::plan::LinkChange;
 use super::present::{self, Narrowed};
+use super::search::{Search, not_connected};
 use super::tables::{DATABASE, OPEN_VSWITCH};
 use crate::deadline::{Deadline, Expired};
 use crate::error::Error;
@@ -80,24 +81,6 @@ struct Own {
     pauses: u32,
     /// How often a server has hung up before it said what it is good for.
     hang_ups: usize,
-}
-
-/// The remotes are tried in turn, again and again, until one will do.
-struct Search {
-    /// Whether the server of the connection is one that will do.
-    found: bool,
-    choice: Choice,
-    /// Where the round begins.
-    first: usize,
-    /// How many were tried in this round, that of the connection included.
-    tried: usize,
-    /// Why each of them will not do, as far as is known.
-    causes: Vec<Option<String>>,
-    /// How many of them are of no use however long is waited, in this round: the system does not let us connect, or they
-    /// talk no OVSDB.
-    hopeless: usize,
-    /// What the server that there is a connection to says of its place.
-    standing: Option<Reply<TransactReply>>,
 }
 
 /// How far a server that is asked can be believed.
@@ -389,11 +372,6 @@ fn why_not_served(error: &CallError) -> Option<Unfit> {
     }
 }
 
-/// Those who could not be reached, or will not do, and why.
-fn not_connected(remotes: &[Address], cause: String) -> Error {
-    Error::NotConnected { remotes: remotes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "), cause }
-}
-
 impl Own {
     /// There is a connection afterwards. The remotes are tried in turn, again and again, until one takes it or the time is
     /// up. One that keeps silent leaves time for the others.
@@ -543,58 +521,5 @@ impl Own {
             (search.found, search.standing) = (false, None);
             search.note(self.remote, cause);
         }
-    }
-}
-
-impl Search {
-    fn new(remotes: usize) -> Self {
-        Search {
-            found: false,
-            choice: Choice::among(remotes),
-            first: 0,
-            tried: 0,
-            causes: vec![None; remotes],
-            hopeless: 0,
-            standing: None,
-        }
-    }
-
-    fn begin_round(&mut self, first: usize) {
-        self.choice.begin_round();
-        (self.first, self.tried, self.hopeless) = (first, 0, 0);
-    }
-
-    fn note(&mut self, remote: usize, cause: String) {
-        if let Some(known) = self.causes.get_mut(remote) {
-            *known = Some(cause);
-        }
-    }
-
-    /// Why no remote will do, as far as is known.
-    fn causes(&self, remotes: &[Address]) -> Vec<String> {
-        let known = remotes.iter().zip(&self.causes).filter_map(|(remote, cause)| Some((remote, cause.as_ref()?)));
-        match remotes {
-            [_] => known.map(|(_, cause)| cause.clone()).collect(),
-            _ => known.map(|(remote, cause)| format!("{remote}: {cause}")).collect(),
-        }
-    }
-
-    /// The same, and why nothing further was tried.
-    fn told(&self, remotes: &[Address], expired: &Expired) -> Error {
-        let mut told = self.causes(remotes).join("; ");
-        if !told.is_empty() {
-            told += ", and ";
-        }
-        not_connected(remotes, format!("{told}{expired}"))
-    }
-
-    /// The time was up while this remote was waited for. What is known of it from before tells more than that.
-    fn expired(&mut self, remotes: &[Address], place: usize, cause: &str, expired: &Expired) -> Error {
-        if matches!(expired, Expired::Time(_))
-            && let Some(known) = self.causes.get_mut(place)
-        {
-            known.get_or_insert_with(|| cause.to_owned());
-        }
-        self.told(remotes, expired)
     }
 }
