@@ -1,4 +1,4 @@
-//! Who may call: on a unix socket root, its owner and perhaps a group, on TCP who has the token.
+//! Who may call: on a unix socket root, its owner and perhaps a group, on TCP a caller with the token.
 
 use std::os::fd::AsRawFd;
 use std::sync::Arc;

@@ -40,7 +40,7 @@ const REFUSALS: usize = 16;
 /// When files run out, accepting pauses so long.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Who is refused has so long to read why.
+/// A refused caller has so long to read the reason.
 const PARTING: Duration = Duration::from_secs(1);
 
 /// What answers are made of.
@@ -256,7 +256,7 @@ impl HttpService {
             self.metrics.count_connection("served");
         }
         let idle = self.limits.idle;
-        // Who does not read the answer would hold the connection for ever.
+        // A caller that does not read the answer would hold the connection for ever.
         let mut stream = TimeoutStream::new(stream);
         stream.set_write_timeout(Some(idle));
         let mut stop = self.stop.clone();
@@ -327,8 +327,8 @@ impl HttpService {
             Ok(body) => body,
             Err(answer) => return answer,
         };
-        // Each request has room of its own: the next one is only read when its answer has been taken.
-        let caller = Caller { room: self.rpc.room(), watching: None };
+        // Each request has a budget of its own: the next one is only read when its answer has been taken.
+        let caller = Caller { budget: self.rpc.budget(), watching: None };
         let is_message = matches!(body.trim_ascii_start().first(), Some(b'{' | b'['));
         match self.rpc.answer(&body, &caller).await {
             Some(answer) if is_message => json(StatusCode::OK, answer),
@@ -374,7 +374,7 @@ impl HttpService {
             "/healthz" => page_of(self.calls.healthy().await),
             "/readyz" => page_of(self.calls.ready().await),
             _ => match self.metrics_page().await {
-                Ok(page) => match Text::plain(&self.rpc.room_for_page(), page) {
+                Ok(page) => match Text::plain(&self.rpc.budget_for_page(), page) {
                     Ok(page) => {
                         let mut answer = Response::new(Full::from(Bytes::from_owner(page)));
                         answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(metrics::CONTENT_TYPE));

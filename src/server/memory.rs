@@ -1,6 +1,6 @@
 //! How much memory answers take from the moment when they are built until they are sent.
 //!
-//! An answer takes its bytes from a [`Room`] while it grows, and the room takes them from the server's [`Memory`]. Both
+//! An answer takes its bytes from a [`Budget`] while it grows, and the budget takes them from the server's [`Memory`]. Both
 //! have a limit. An answer that does not fit is given up where it stands, and an error takes its place. So neither one
 //! batch, nor one caller that does not read, nor all callers together can make the server hold more than it may.
 
@@ -28,7 +28,7 @@ pub enum Full {
     /// The answer by itself is too large.
     Answer(usize),
     /// The answers of the batch, or of the WebSocket that has not taken them yet, are too large together.
-    Room(usize),
+    Budget(usize),
     /// The answers that all callers have not taken yet are too large together.
     Memory(usize),
 }
@@ -37,7 +37,7 @@ impl fmt::Display for Full {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Full::Answer(limit) => write!(f, "the answer is larger than {limit} bytes"),
-            Full::Room(limit) => {
+            Full::Budget(limit) => {
                 write!(
                     f,
                     "the answers of the batch, or those that the caller has not taken, have more than {limit} bytes"
@@ -95,22 +95,22 @@ fn take(used: &AtomicUsize, bytes: usize, limit: usize) -> bool {
 }
 
 /// What the answers of one request may take, or those of one WebSocket.
-pub struct Room {
+pub struct Budget {
     limit: usize,
     used: AtomicUsize,
     memory: Arc<Memory>,
 }
 
-impl Room {
-    /// Room for so many bytes.
+impl Budget {
+    /// A budget of so many bytes.
     pub fn new(limit: usize, memory: Arc<Memory>) -> Arc<Self> {
-        Arc::new(Room { limit, used: AtomicUsize::new(0), memory })
+        Arc::new(Budget { limit, used: AtomicUsize::new(0), memory })
     }
 }
 
 /// Bytes that are taken, and given back when this is dropped.
 struct Held {
-    room: Arc<Room>,
+    budget: Arc<Budget>,
     bytes: usize,
 }
 
@@ -121,14 +121,14 @@ impl Held {
     }
 
     fn resize(&mut self, bytes: usize) -> Result<(), Full> {
-        let Room { limit, used, memory } = &*self.room;
+        let Budget { limit, used, memory } = &*self.budget;
         if bytes <= self.bytes {
             used.fetch_sub(self.bytes - bytes, Ordering::Relaxed);
             memory.used.fetch_sub(Held::shared(self.bytes) - Held::shared(bytes), Ordering::Relaxed);
         } else {
             let more = bytes - self.bytes;
             if !take(used, more, *limit) {
-                return Err(Full::Room(*limit));
+                return Err(Full::Budget(*limit));
             }
             if !take(&memory.used, Held::shared(bytes) - Held::shared(self.bytes), memory.limit) {
                 used.fetch_sub(more, Ordering::Relaxed);
@@ -142,13 +142,13 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.room.used.fetch_sub(self.bytes, Ordering::Relaxed);
-        self.room.memory.used.fetch_sub(Held::shared(self.bytes), Ordering::Relaxed);
-        self.room.memory.freed(self.bytes);
+        self.budget.used.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.budget.memory.used.fetch_sub(Held::shared(self.bytes), Ordering::Relaxed);
+        self.budget.memory.freed(self.bytes);
     }
 }
 
-/// A text that takes its bytes from a room as long as it exists.
+/// A text that takes its bytes from a budget as long as it exists.
 pub struct Text {
     text: String,
     held: Vec<Held>,
@@ -163,21 +163,21 @@ impl Text {
     }
 
     /// A text that is there already.
-    pub fn plain(room: &Arc<Room>, text: String) -> Result<Self, Full> {
-        let mut held = Held { room: room.clone(), bytes: 0 };
+    pub fn plain(budget: &Arc<Budget>, text: String) -> Result<Self, Full> {
+        let mut held = Held { budget: budget.clone(), bytes: 0 };
         held.resize(text.len())?;
         Ok(Text { text, held: vec![held], waiting: Vec::new() })
     }
 
     /// Writes `head`, a value as JSON, and `tail`.
     pub fn json(
-        room: &Arc<Room>,
+        budget: &Arc<Budget>,
         limit: usize,
         head: &[&str],
         value: &(impl Serialize + ?Sized),
         tail: &str,
     ) -> Result<Self, Full> {
-        let held = Held { room: room.clone(), bytes: 0 };
+        let held = Held { budget: budget.clone(), bytes: 0 };
         let mut writer = Writer { bytes: Vec::new(), held, limit, full: None };
         let written = (|| {
             for part in head {
@@ -227,7 +227,7 @@ impl AsRef<[u8]> for Text {
     }
 }
 
-/// Takes room as it is written to.
+/// Takes from the budget as it is written to.
 struct Writer {
     bytes: Vec<u8>,
     held: Held,
@@ -268,9 +268,9 @@ impl io::Write for Writer {
 mod tests {
     use super::*;
 
-    fn text(room: &Arc<Room>, limit: usize, length: usize) -> Result<Text, Full> {
+    fn text(budget: &Arc<Budget>, limit: usize, length: usize) -> Result<Text, Full> {
         // With its quotation marks it is so long.
-        Text::json(room, limit, &[], &"x".repeat(length - 2), "")
+        Text::json(budget, limit, &[], &"x".repeat(length - 2), "")
     }
 
     fn used(memory: &Memory) -> usize {
@@ -280,40 +280,40 @@ mod tests {
     #[test]
     fn an_answer_fits_exactly_or_not_at_all() {
         let memory = Memory::new(1 << 20);
-        for (limit, room, length, expected) in [
+        for (limit, budget, length, expected) in [
             (100, 1000, 100, None),
             (100, 1000, 101, Some(Full::Answer(100))),
             (5000, 1000, 1000, None),
-            (5000, 1000, 1001, Some(Full::Room(1000))),
+            (5000, 1000, 1001, Some(Full::Budget(1000))),
             (4 << 20, 4 << 20, (1 << 20) + FREE, None),
             (4 << 20, 4 << 20, (1 << 20) + FREE + 1, Some(Full::Memory(1 << 20))),
         ] {
-            let room = Room::new(room, memory.clone());
-            assert_eq!(text(&room, limit, length).err(), expected, "{limit} {length}");
-            assert_eq!((room.used.load(Ordering::Relaxed), used(&memory)), (0, 0), "all of it is given back");
+            let budget = Budget::new(budget, memory.clone());
+            assert_eq!(text(&budget, limit, length).err(), expected, "{limit} {length}");
+            assert_eq!((budget.used.load(Ordering::Relaxed), used(&memory)), (0, 0), "all of it is given back");
         }
     }
 
     #[test]
     fn what_is_held_counts_until_it_is_dropped_also_as_a_part_of_an_array() {
         let memory = Memory::new(100_000);
-        let room = Room::new(10_000, memory.clone());
-        let texts: Vec<Text> = (0..3).map(|_| text(&room, 10_000, 3000).unwrap()).collect();
-        assert_eq!(text(&room, 10_000, 3000).err(), Some(Full::Room(10_000)));
+        let budget = Budget::new(10_000, memory.clone());
+        let texts: Vec<Text> = (0..3).map(|_| text(&budget, 10_000, 3000).unwrap()).collect();
+        assert_eq!(text(&budget, 10_000, 3000).err(), Some(Full::Budget(10_000)));
         let array = Text::array(texts);
         assert_eq!(array.as_str().len(), 3 * 3000 + 4);
-        assert_eq!(text(&room, 10_000, 3000).err(), Some(Full::Room(10_000)));
+        assert_eq!(text(&budget, 10_000, 3000).err(), Some(Full::Budget(10_000)));
         drop(array);
         assert_eq!(used(&memory), 0);
-        assert!(text(&room, 10_000, 3000).is_ok());
+        assert!(text(&budget, 10_000, 3000).is_ok());
     }
 
     #[test]
     fn small_answers_fit_when_the_memory_is_used_up() {
         let memory = Memory::new(10_000);
-        let large = Room::new(20_000, memory.clone());
+        let large = Budget::new(20_000, memory.clone());
         let held = text(&large, 20_000, 10_000 + FREE).unwrap();
-        let other = Room::new(20_000, memory.clone());
+        let other = Budget::new(20_000, memory.clone());
         assert!(text(&other, 20_000, FREE).is_ok());
         assert_eq!(text(&other, 20_000, FREE + 1).err(), Some(Full::Memory(10_000)));
         drop(held);

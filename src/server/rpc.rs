@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
 use super::calls::Calls;
-use super::memory::{Full, Memory, Room, Text};
+use super::memory::{Budget, Full, Memory, Text};
 use super::methods::{self, Method};
 use super::options::Limits;
 use super::websocket::Watching;
@@ -55,7 +55,7 @@ impl ErrorObject {
     fn full(full: Full, committed: Committed) -> Self {
         let code = match full {
             Full::Answer(_) => code::ANSWER_TOO_LARGE,
-            Full::Room(_) => code::ANSWERS_TOO_LARGE,
+            Full::Budget(_) => code::ANSWERS_TOO_LARGE,
             Full::Memory(_) => code::SERVER_FULL,
         };
         let hint = Some("ask for less at a time, and take answers as they come");
@@ -152,7 +152,7 @@ impl<'a> Request<'a> {
 /// Where a message comes from: what its answer may take, and whether it may subscribe.
 pub struct Caller {
     /// What the answers may take.
-    pub room: Arc<Room>,
+    pub budget: Arc<Budget>,
     /// The subscriptions of a WebSocket.
     pub watching: Option<Watching>,
 }
@@ -167,18 +167,18 @@ pub struct Rpc {
 
 /// A message of JSON-RPC that answers another one.
 fn answer(
-    room: &Arc<Room>,
+    budget: &Arc<Budget>,
     limit: usize,
     id: Id<'_>,
     what: &str,
     value: &(impl Serialize + ?Sized),
 ) -> Result<Text, Full> {
-    Text::json(room, limit, &[r#"{"jsonrpc":"2.0","id":"#, id.0, ",\"", what, "\":"], value, "}")
+    Text::json(budget, limit, &[r#"{"jsonrpc":"2.0","id":"#, id.0, ",\"", what, "\":"], value, "}")
 }
 
 /// The answer that is an error, which is always given: if need be, in fewer words.
-fn refuse(room: &Arc<Room>, limit: usize, id: Id<'_>, mut error: ErrorObject) -> Text {
-    answer(room, limit, id, "error", &error).unwrap_or_else(|_| {
+fn refuse(budget: &Arc<Budget>, limit: usize, id: Id<'_>, mut error: ErrorObject) -> Text {
+    answer(budget, limit, id, "error", &error).unwrap_or_else(|_| {
         error.clip();
         short_error(id, &error)
     })
@@ -198,14 +198,14 @@ impl Rpc {
         Rpc { calls, memory, answer_bytes: size(limits.response_bytes), batch: size(limits.batch) }
     }
 
-    /// Room for the answers of a request, or of a WebSocket.
-    pub fn room(&self) -> Arc<Room> {
-        Room::new(self.answer_bytes, self.memory.clone())
+    /// A budget for the answers of a request, or of a WebSocket.
+    pub fn budget(&self) -> Arc<Budget> {
+        Budget::new(self.answer_bytes, self.memory.clone())
     }
 
-    /// Room for a page, which only the memory limits.
-    pub fn room_for_page(&self) -> Arc<Room> {
-        Room::new(usize::MAX, self.memory.clone())
+    /// A budget for a page, which only the memory limits.
+    pub fn budget_for_page(&self) -> Arc<Budget> {
+        Budget::new(usize::MAX, self.memory.clone())
     }
 
     /// What all callers share.
@@ -252,12 +252,12 @@ impl Rpc {
     }
 
     async fn one(&self, text: &str, caller: &Caller) -> Option<Text> {
-        let (room, limit) = (&caller.room, self.answer_bytes);
+        let (budget, limit) = (&caller.budget, self.answer_bytes);
         let request = match Request::read(text) {
             Ok(request) => request,
             Err((id, problem)) => {
                 let error = ErrorObject::of_protocol(code::INVALID_REQUEST, problem);
-                return Some(refuse(room, limit, id, error));
+                return Some(refuse(budget, limit, id, error));
             }
         };
         let method = methods::find(&request.method);
@@ -272,45 +272,51 @@ impl Rpc {
         let answered = match method {
             None => Err(methods::unknown(&request.method).into()),
             Some(Method::Command(entry)) => match methods::arguments(request.params) {
-                Ok(arguments) => Ok(self.command(entry, arguments, id, room).await),
+                Ok(arguments) => Ok(self.command(entry, arguments, id, budget).await),
                 Err(error) => Err(error.into()),
             },
             Some(Method::Discover) => match discovered() {
                 Ok(document) => {
-                    answer(room, limit, id, "result", document).map_err(|full| ErrorObject::full(full, Committed::No))
+                    answer(budget, limit, id, "result", document).map_err(|full| ErrorObject::full(full, Committed::No))
                 }
                 Err(error) => Err(error.into()),
             },
             Some(Method::Watch) => self.watch(id, request.params, caller),
             Some(Method::Unwatch) => match &caller.watching {
                 Some(watching) => match methods::subscription(request.params) {
-                    Ok(subscription) => answer(room, limit, id, "result", &watching.end(subscription))
+                    Ok(subscription) => answer(budget, limit, id, "result", &watching.end(subscription))
                         .map_err(|full| ErrorObject::full(full, Committed::No)),
                     Err(error) => Err(error.into()),
                 },
                 None => Err(no_websocket(&request.method)),
             },
         };
-        Some(answered.unwrap_or_else(|error| refuse(room, limit, id, error)))
+        Some(answered.unwrap_or_else(|error| refuse(budget, limit, id, error)))
     }
 
     /// Runs a command. Its answer is written by the task that runs it, so that of all results that there are at a time
     /// only one is in memory as a tree.
-    async fn command(&self, entry: &'static commands::Entry, arguments: String, id: Id<'_>, room: &Arc<Room>) -> Text {
+    async fn command(
+        &self,
+        entry: &'static commands::Entry,
+        arguments: String,
+        id: Id<'_>,
+        budget: &Arc<Budget>,
+    ) -> Text {
         let limit = self.answer_bytes;
         let is_dry = commands::read(&arguments).is_ok_and(|read| read.get("dry_run") == Some(&true.into()));
         let committed = if is_dry { Committed::No } else { Committed::Yes };
-        let (owned, owned_room) = (id.0.to_owned(), room.clone());
+        let (owned, owned_budget) = (id.0.to_owned(), budget.clone());
         let written = move |outcome: Result<serde_json::Value, Error>| {
-            let (id, room) = (Id(&owned), &owned_room);
+            let (id, budget) = (Id(&owned), &owned_budget);
             match outcome {
-                Ok(result) => answer(room, limit, id, "result", &result)
-                    .unwrap_or_else(|full| refuse(room, limit, id, ErrorObject::full(full, committed))),
-                Err(error) => refuse(room, limit, id, error.into()),
+                Ok(result) => answer(budget, limit, id, "result", &result)
+                    .unwrap_or_else(|full| refuse(budget, limit, id, ErrorObject::full(full, committed))),
+                Err(error) => refuse(budget, limit, id, error.into()),
             }
         };
         let called = self.calls.call(entry, arguments, written).await;
-        called.unwrap_or_else(|error| refuse(room, limit, id, error.into()))
+        called.unwrap_or_else(|error| refuse(budget, limit, id, error.into()))
     }
 
     fn watch(&self, id: Id<'_>, params: Option<&RawValue>, caller: &Caller) -> Result<Text, ErrorObject> {
@@ -323,7 +329,7 @@ impl Rpc {
             let problem = format!("the WebSocket has {limit} subscriptions; expected fewer");
             ErrorObject::of_protocol(code::TOO_MANY_SUBSCRIPTIONS, problem)
         })?;
-        match answer(&caller.room, self.answer_bytes, id, "result", &subscription) {
+        match answer(&caller.budget, self.answer_bytes, id, "result", &subscription) {
             Ok(answer) => Ok(answer.before(begin)),
             Err(full) => {
                 watching.end(subscription);
@@ -402,9 +408,9 @@ mod tests {
     #[test]
     fn an_error_that_does_not_fit_is_told_in_fewer_words() {
         let memory = Memory::new(1000);
-        let room = Room::new(100, memory);
+        let budget = Budget::new(100, memory);
         let error = Error::argument("ü".repeat(1000), "x".repeat(10_000));
-        let text = refuse(&room, 1000, Id("7"), error.into());
+        let text = refuse(&budget, 1000, Id("7"), error.into());
         let read: serde_json::Value = serde_json::from_str(text.as_str()).unwrap();
         assert_eq!((&read["id"], &read["error"]["code"]), (&7.into(), &(-32602).into()));
         assert_eq!(read["error"]["data"]["committed"], "no");

@@ -54,7 +54,7 @@ pub async fn serve(upgraded: Upgraded, handshake: Handshake, rpc: Arc<Rpc>, limi
     let (out, outbox) = mpsc::channel(READY);
     let writing = tokio::spawn(write(sender, outbox, limits.idle / 2));
     let watching = Watching::new(rpc.calls().hub().clone(), out.clone());
-    let caller = Arc::new(Caller { room: rpc.room(), watching: Some(watching) });
+    let caller = Arc::new(Caller { budget: rpc.budget(), watching: Some(watching) });
     let work = Arc::new(Semaphore::new(limits.request_bytes.try_into().unwrap_or(Semaphore::MAX_PERMITS)));
     let is_over = loop {
         let received = tokio::select! {

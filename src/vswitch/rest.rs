@@ -27,7 +27,8 @@ use crate::error::Error;
 /// rows tell nothing against the answer. One that takes longer is taken to be away: then nobody takes anything back either.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// Who finds that its interfaces do not work takes its rows back in this time, unless the machine is very busy. A refusal waits so long.
+/// A command that finds that its interfaces do not work takes its rows back in this time, unless the machine is very busy. A
+/// refusal waits so long.
 const TIME_TO_TAKE_BACK: Duration = Duration::from_secs(2);
 
 /// See the module's description.

@@ -1,4 +1,14 @@
 //! What can go wrong between us and an OVSDB server, and whose fault it is.
+//!
+//! ```
+//! use ovsdb::{ErrorClass, ServerError};
+//!
+//! // A word, or an object with details.
+//! let error: ServerError = serde_json::from_str(r#"{"error": "timed out", "details": "\"where\" clause test failed"}"#)?;
+//! assert_eq!(error.class(), ErrorClass::TimedOut);
+//! assert_eq!(error.to_string(), "timed out: \"where\" clause test failed");
+//! # Ok::<(), serde_json::Error>(())
+//! ```
 
 use std::fmt::{self, Write};
 use std::sync::Arc;

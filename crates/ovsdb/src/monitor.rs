@@ -1,4 +1,23 @@
 //! Monitors: asking to be told of changes, and reading what is told (RFC 7047 section 4.1.5, ovsdb-server(7)).
+//!
+//! ```
+//! use ovsdb::monitor::{MonitorRequest, MonitorRequests, RowUpdate2, TableUpdates};
+//!
+//! let requests = MonitorRequests::from([("Queue".into(), vec![MonitorRequest::columns(&["dscp"])])]);
+//! assert_eq!(serde_json::to_string(&requests)?, r#"{"Queue":[{"columns":["dscp"]}]}"#);
+//!
+//! #[derive(Default, serde::Deserialize)]
+//! #[serde(default)]
+//! struct Queue {
+//!     dscp: i64,
+//! }
+//!
+//! let told: TableUpdates<RowUpdate2<Queue>> =
+//!     serde_json::from_str(r#"{"Queue":{"11111111-2222-3333-4444-555555555555":{"insert":{"dscp":7}}}}"#)?;
+//! let change = told["Queue"].values().next();
+//! assert!(matches!(change, Some(RowUpdate2::Insert(queue)) if queue.dscp == 7));
+//! # Ok::<(), serde_json::Error>(())
+//! ```
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,17 @@
 //! The operations of a transaction (RFC 7047 section 5.2), as data.
+//!
+//! ```
+//! use ovsdb::operation::{Condition, Operation};
+//!
+//! let select = Operation::Select {
+//!     table: "Port".into(),
+//!     r#where: vec![Condition::equal("tag", 7i64)],
+//!     columns: Some(vec!["name".into()]),
+//! };
+//! let expected = r#"{"op":"select","table":"Port","where":[["tag","==",7]],"columns":["name"]}"#;
+//! assert_eq!(serde_json::to_string(&select)?, expected);
+//! # Ok::<(), serde_json::Error>(())
+//! ```
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

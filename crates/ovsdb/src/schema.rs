@@ -2,6 +2,17 @@
 //!
 //! It is read from the server that is talked to, so a column that a newer server has, or an older one lacks, needs
 //! no change here. Members that this client has no use for are skipped.
+//!
+//! ```
+//! use ovsdb::schema::{AtomicType, DatabaseSchema};
+//!
+//! let schema: DatabaseSchema = serde_json::from_str(r#"{"name": "Db", "version": "1.0.0", "tables": {"Queue": {
+//!     "isRoot": true, "columns": {"dscp": {"type": {"key": "integer", "min": 0, "max": 1}}}}}}"#)?;
+//! let queue = &schema.tables["Queue"];
+//! assert!(queue.is_root && queue.columns["dscp"].ty.is_optional());
+//! assert_eq!(queue.columns["dscp"].ty.key.atomic, AtomicType::Integer);
+//! # Ok::<(), serde_json::Error>(())
+//! ```
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,4 +1,21 @@
 //! Transactions: operations in order, names for the rows they insert, and what the reply means.
+//!
+//! ```
+//! use ovsdb::ErrorClass;
+//! use ovsdb::operation::Row;
+//! use ovsdb::transaction::{TransactReply, Transaction};
+//!
+//! let mut transaction = Transaction::new();
+//! let name = transaction.insert("Queue", Row::from([("dscp".into(), 10i64.into())]));
+//! assert_eq!(name.0, "row1");
+//!
+//! // Of a refused commit each operation looks well; the error comes as one result more.
+//! let reply: TransactReply =
+//!     serde_json::from_str(r#"[{"uuid":["uuid","11111111-2222-3333-4444-555555555555"]},{"error":"constraint violation"}]"#)?;
+//! let error = reply.check(transaction.operations.len()).unwrap_err();
+//! assert_eq!((error.operation, error.error.class()), (None, ErrorClass::ConstraintViolation));
+//! # Ok::<(), serde_json::Error>(())
+//! ```
 
 use std::fmt;
 

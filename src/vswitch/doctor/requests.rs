@@ -13,7 +13,7 @@ pub(super) const NOT_MET: Code = Code {
 };
 
 pub(super) fn check(examination: &Examination, findings: &mut Findings) {
-    // Who has not applied the configuration may still do what is asked.
+    // An ovs-vswitchd that has not applied the configuration may still do what is asked.
     let Some(further) = examination.further.as_ref().filter(|_| examination.daemon == Daemon::Well) else { return };
     for (interface, difference) in &further.differences {
         match examination.places().find(|place| place.interface.name == *interface) {

@@ -7,6 +7,23 @@
 //! Three things differ. A range as a key of a map is refused (ovs-vsctl crashes), `@NAME` is always refused (there is
 //! no command that would create such a row), and hexadecimal, infinite and undefined reals are (JSON can't hold the
 //! latter two, and no column of Open vSwitch is real).
+//!
+//! ```
+//! use ovsdb::notation;
+//! use ovsdb::schema::DatabaseSchema;
+//! use ovsdb::value::Value;
+//!
+//! let schema: DatabaseSchema = serde_json::from_str(r#"{"name": "Db", "version": "1.0.0", "tables": {"Port": {"columns": {
+//!     "tag": {"type": {"key": {"type": "integer", "minInteger": 0, "maxInteger": 4095}, "min": 0, "max": 1}},
+//!     "external_ids": {"type": {"key": "string", "value": "string", "min": 0, "max": "unlimited"}}}}}}"#)?;
+//! let (name, table) = notation::table(&schema, "port")?;
+//! assert_eq!(notation::assignment(name, table, "tag=7")?.value, Value::from(7i64));
+//! assert_eq!(notation::assignment(name, table, "external-ids:vm=17")?.key, Some("vm".into()));
+//! let error = notation::assignment(name, table, "tag=4096").unwrap_err();
+//! assert!(error.to_string().contains("not in the valid range 0 to 4095"), "{error}");
+//! assert_eq!(notation::to_text(&Value::string_map([("vm", "17 a")])), r#"{vm="17 a"}"#);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod atoms;
 mod error;

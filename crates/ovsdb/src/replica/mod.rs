@@ -7,6 +7,20 @@
 //!
 //! `packed` has the rows and `reading` reads them from the wire; `tables` finds and changes them; `supervisor` keeps the
 //! connection; `sync_point` proves what has been delivered.
+//!
+//! ```no_run
+//! use ovsdb::replica::{Options, Replica, TableRequest};
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let remotes = vec!["tcp:10.0.0.1".parse()?, "tcp:10.0.0.2".parse()?];
+//! let tables = vec![TableRequest::new("Queue", &["dscp"]).unique("dscp")];
+//! let replica = Replica::start(Options::new(remotes, "Open_vSwitch", tables), Box::new(|_| {}));
+//! // Waits for a connection as well; a deadline is the caller's.
+//! tokio::time::timeout(std::time::Duration::from_secs(5), replica.sync()).await?;
+//! let is_there = replica.read(|tables| tables.find("Queue", "dscp", 7i64).is_some());
+//! # Ok(())
+//! # }
+//! ```
 
 mod packed;
 mod reading;

@@ -458,7 +458,7 @@ impl Inner {
     fn reshape(&self, options: &Options, shapes: &[Arc<TableShape>]) -> Option<Uuid> {
         let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
         if !tables.reshape(&options.tables, shapes) && tables.applied() > 0 {
-            // Nobody to tell is as well.
+            // It is no error that nobody has subscribed.
             let _ = self.changes.send(Arc::new(Changes { transaction: None, reset: true, rows: Vec::new() }));
         }
         tables.transaction()

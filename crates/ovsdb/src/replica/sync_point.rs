@@ -8,7 +8,7 @@
 //! echo is a transaction that does nothing: the relay passes it on, and its source tells the relay what was committed
 //! before it answers, by the same rule.
 //!
-//! One echo serves everybody who came before it was sent. Who comes while one is on its way waits for the next, which
+//! One echo serves everybody who came before it was sent. A caller that comes while one is on its way waits for the next, which
 //! is sent as soon as the first is answered.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -130,7 +130,7 @@ impl SyncPoints {
             if matches!(self.probe, Probe::Echo) {
                 let (answered, answer) = oneshot::channel();
                 let complete = Box::new(move |_: Outcome<'_>| {
-                    // Who asked may have gone away.
+                    // The caller may have gone away.
                     let _ = answered.send(());
                 });
                 self.link.send("echo", [(); 0], complete);

@@ -6,6 +6,20 @@
 //!
 //! The wire has two spellings for a set of one (`x` and `["set",[x]]`) and no order inside sets and maps. Both
 //! differences end here: everything is kept in one canonical form, so equality means "the database holds the same".
+//!
+//! ```
+//! use ovsdb::value::{Atom, Value};
+//!
+//! let bare: Value = serde_json::from_str("7")?;
+//! let wrapped: Value = serde_json::from_str(r#"["set", [7]]"#)?;
+//! assert_eq!(bare, wrapped);
+//! assert_eq!(bare, Value::from(7i64));
+//! let trunks = Value::set([20, 10].map(Atom::Integer));
+//! assert_eq!(serde_json::to_string(&trunks)?, r#"["set",[10,20]]"#);
+//! let ids = Value::string_map([("vm", "17")]);
+//! assert_eq!(ids.get_str("vm"), Some("17"));
+//! # Ok::<(), serde_json::Error>(())
+//! ```
 
 mod spelling;
 mod typed;

@@ -1,4 +1,27 @@
 //! Columns of rows that are Rust structs: sets, maps, and what may be missing.
+//!
+//! ```
+//! use ovsdb::value::{Map, Optional, Set, Uuid};
+//!
+//! /// The columns that are of interest; others are left out of the select, or skipped.
+//! #[derive(serde::Deserialize)]
+//! struct Port {
+//!     name: String,
+//!     tag: Optional<i64>,
+//!     trunks: Set<i64>,
+//!     interfaces: Set<Uuid>,
+//!     external_ids: Map<String, String>,
+//! }
+//!
+//! let port: Port = serde_json::from_str(r#"{
+//!     "name": "tap7", "tag": ["set", []], "trunks": ["set", [10, 20]],
+//!     "interfaces": ["uuid", "11111111-2222-3333-4444-555555555555"],
+//!     "external_ids": ["map", [["vm", "17"]]]
+//! }"#)?;
+//! assert_eq!((port.name.as_str(), port.tag.0, port.trunks.0.len(), port.interfaces.0.len()), ("tap7", None, 2, 1));
+//! assert_eq!(port.external_ids.get("vm").map(String::as_str), Some("17"));
+//! # Ok::<(), serde_json::Error>(())
+//! ```
 
 use std::borrow::Borrow;
 use std::fmt;
