@@ -38,8 +38,8 @@ const CLIENT: &[&[&str]] = &[
     &["replica"],
 ];
 
-/// What the pure core may know of its surroundings, and what those may know of each other.
-const CORE: &[&[&str]] = &[&["tables", "health", "secrets"], &["plan"]];
+/// The pure parts of `vswitch/`: the core, the topology, and what they may know.
+const CORE: &[&[&str]] = &[&["tables", "health", "secrets", "network"], &["plan", "topology"]];
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))

@@ -6,7 +6,8 @@ use serde::Deserialize;
 use super::Command;
 use super::arguments::{Name, OptionalName, Vlan};
 use crate::error::Error;
-use crate::vswitch::derived::{self, Network};
+use crate::vswitch::derived;
+use crate::vswitch::network::{self, Network};
 use crate::vswitch::{Query, Unit, tables};
 
 /// Arguments of `vlan-del`.
@@ -39,7 +40,7 @@ impl Command for VlanDel {
     async fn run(&self, unit: &mut Unit<'_>) -> Result<String, Error> {
         let vlan = self.vlan.0;
         let network = Network::Vlan(vlan);
-        let (outer, inner) = derived::patch_names(vlan);
+        let (outer, inner) = network::patch_names(vlan);
         let default_name = network.default_bridge();
         unit.fetch([
             Query::all(tables::OPEN_VSWITCH),

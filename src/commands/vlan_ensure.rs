@@ -7,7 +7,8 @@ use super::Command;
 use super::arguments::{self, Name, OptionalDeviceName, Vlan};
 use super::device_settings::DeviceSettings;
 use crate::error::Error;
-use crate::vswitch::derived::{self, Network};
+use crate::vswitch::derived;
+use crate::vswitch::network::{self, Network};
 use crate::vswitch::{Query, Unit, tables};
 
 /// Arguments of `vlan-ensure`.
@@ -70,7 +71,7 @@ impl Command for VlanEnsure {
         let network = Network::Vlan(vlan);
         let default_name = network.default_bridge();
         let name = self.target.name.0.as_deref().unwrap_or(&default_name);
-        let (outer, inner) = derived::patch_names(vlan);
+        let (outer, inner) = network::patch_names(vlan);
 
         unit.fetch([
             Query::all(tables::OPEN_VSWITCH),

@@ -6,7 +6,8 @@ use serde::Deserialize;
 use super::Command;
 use super::arguments::{OptionalName, Vni};
 use crate::error::Error;
-use crate::vswitch::derived::{self, Network};
+use crate::vswitch::derived;
+use crate::vswitch::network::Network;
 use crate::vswitch::{LinkChange, Query, Unit, tables, vtep};
 
 /// Arguments of `vxlan-del`.

@@ -7,7 +7,8 @@ use super::Command;
 use super::arguments::{self, Name, OptionalDeviceName, Vni};
 use super::device_settings::DeviceSettings;
 use crate::error::Error;
-use crate::vswitch::derived::{self, Network};
+use crate::vswitch::derived;
+use crate::vswitch::network::Network;
 use crate::vswitch::{Query, Unit, tables, vtep};
 
 /// Arguments of `vxlan-ensure`.

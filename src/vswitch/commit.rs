@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use ovsdb::error::{CallError, ErrorClass};
 use ovsdb::monitor::{MonitorRequest, MonitorRequests, RowUpdate, TableUpdates, Update};
@@ -18,11 +19,13 @@ use super::plan::transaction::{
 use super::secrets;
 use super::session::{RECONNECT_PAUSE, Session};
 use super::tables::{DATABASE, INTERFACE, OPEN_VSWITCH};
-use super::undo::TIME_TO_TAKE_BACK;
 use super::unit::{Unit, unreadable};
 use crate::deadline::{Deadline, Expired};
 use crate::error::Error;
 use crate::links::LinkError;
+
+/// Taking back gets at least this much time: the deadline may be near, or be what made the command fail.
+pub(super) const TIME_TO_TAKE_BACK: Duration = Duration::from_secs(1);
 
 /// Why a commit changed nothing, or did not get as far as it should.
 #[derive(Debug)]

@@ -4,6 +4,22 @@
 //! Everything here is a function over facts and reads nothing. The database supplies the facts; the kernel can add what
 //! it knows of a device. Where a fact is not known, the judgement is the one that needs the least assumption.
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub enum Severity {
+    /// Something does not work.
+    Error,
+    /// Something may not work, or not as it is meant.
+    Warning,
+    /// Something worth knowing.
+    Note,
+}
+
 /// Returns true if ovs-vswitchd has set the interface up: it has an OpenFlow port number (ovs-vswitchd.conf.db(5),
 /// Interface `ofport`: -1 is a failure, and none means that nobody has tried).
 pub fn is_set_up(ofport: Option<i64>) -> bool {

@@ -16,7 +16,7 @@ use super::port::is_container_port;
 use super::session::Session;
 use super::tables::{BRIDGE, INTERFACE, MARK, PORT};
 use super::unit::Unit;
-use super::{doctor, vtep};
+use super::{doctor, network, vtep};
 use crate::error::Error;
 use crate::links::Link;
 
@@ -109,7 +109,7 @@ impl Unit<'_> {
             }
         }
         for name in devices.iter().filter(|name| !used.contains(*name)) {
-            if let Some(vni) = vtep::vni_of(name)
+            if let Some(vni) = network::vni_of(name)
                 && let Some(link) = look.link(name)?.filter(|link| vtep::is_own(link, vni))
             {
                 leftovers.devices.push(link);

@@ -17,6 +17,7 @@ pub mod doctor;
 pub(crate) mod health;
 pub mod hub;
 pub(crate) mod leftovers;
+pub(crate) mod network;
 pub(crate) mod options;
 pub(crate) mod patch;
 pub(crate) mod plan;

@@ -10,11 +10,11 @@ use ovsdb::operation::{Condition, Row as Columns};
 use ovsdb::transaction::Transaction;
 use ovsdb::value::Value;
 
+use super::commit::TIME_TO_TAKE_BACK;
 use super::plan::change_set::LinkChange;
 use super::plan::query::Query;
 use super::session::Session;
 use super::tables::{INTERFACE, OPEN_VSWITCH};
-use super::undo::TIME_TO_TAKE_BACK;
 use super::unit::{Unit, unreadable};
 use super::{commit, health, vtep};
 use crate::error::{Committed, Error};

@@ -3,13 +3,11 @@
 //! The inverse of a unit of work is a transaction too: it puts back what was there before and takes out what was added,
 //! guarded by what the unit itself wrote, so that nobody else's later change is undone with it.
 
-use std::time::Duration;
-
 use ovsdb::error::ErrorClass;
 use ovsdb::operation::Operation;
 use ovsdb::transaction::Transaction;
 
-use super::commit::{SendError, send};
+use super::commit::{SendError, TIME_TO_TAKE_BACK, send};
 use super::device;
 use super::plan::change_set::LinkChange;
 use super::plan::query::Query;
@@ -18,9 +16,6 @@ use super::session::Session;
 use super::unit::Unit;
 use crate::error::StillThere;
 use crate::links::LinkError;
-
-/// Taking back gets at least this much time: the deadline may be near, or be what made the command fail.
-pub(super) const TIME_TO_TAKE_BACK: Duration = Duration::from_secs(1);
 
 impl Unit<'_> {
     /// Takes a committed unit back. An error tells why the change is still there.

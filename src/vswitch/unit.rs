@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Deref, DerefMut};
 
 use ovsdb::operation::{Condition, Name, Operation, Row as Columns};
-use ovsdb::transaction::Transaction;
+use ovsdb::transaction::{OperationResult, Transaction};
 use ovsdb::value::{Atom, UuidRef, Value};
 
 use super::bridge::Bridge;
@@ -20,6 +20,7 @@ use super::plan::query::{Filter, Query, Question, Wanted};
 use super::rest::Rest;
 use super::session::Session;
 use super::tables::{self, OPEN_VSWITCH};
+use super::topology::Tables;
 use crate::error::Error;
 use crate::links::Link;
 
@@ -376,5 +377,29 @@ impl<'s> Unit<'s> {
     /// The name of the network device with this index.
     pub fn link_name(&mut self, index: u32) -> Result<Option<String>, Error> {
         Ok(self.session.links()?.name_of(index)?)
+    }
+}
+
+impl Unit<'_> {
+    /// Reads the whole switch, in one request.
+    pub async fn tables(&mut self) -> Result<Tables, Error> {
+        Ok(self.tables_and(&[]).await?.0)
+    }
+
+    /// Reads the whole switch and columns of further tables, in one request; these as they come, in this order.
+    pub(crate) async fn tables_and(
+        &mut self,
+        further: &[(&'static str, &[&'static str])],
+    ) -> Result<(Tables, Vec<OperationResult>), Error> {
+        let mut selects = Tables::selects();
+        let own = selects.operations.len();
+        for (table, columns) in further {
+            selects.select(table, Vec::new(), columns);
+        }
+        let mut results = self.session.read(&selects).await?;
+        let of_further = results.split_off(own.min(results.len()));
+        let tables = Tables::of(&results);
+        let tables = tables.map_err(unreadable)?;
+        Ok((tables, of_further))
     }
 }

@@ -4,6 +4,7 @@ use std::net::Ipv4Addr;
 
 use ovsdb::Address;
 
+use super::network::vni_of;
 use super::plan::change_set::LinkChange;
 use super::topology::Topology;
 use super::unit::Unit;
@@ -26,12 +27,6 @@ pub fn name(vni: u32) -> String {
 pub fn group(vni: u32) -> Ipv4Addr {
     let [_, x, y, z] = (vni / 256 + 1).to_be_bytes();
     Ipv4Addr::new(239, x, y, z)
-}
-
-/// The VNI that a device name stands for, if it is one of a VTEP.
-pub fn vni_of(name: &str) -> Option<u32> {
-    let digits = name.strip_prefix("vtep")?;
-    digits.parse().ok().filter(|vni| self::name(*vni) == name)
 }
 
 /// Whether a device is the VTEP of a VNI: a VXLAN device of that very name and that VNI. The kernel also finds devices by

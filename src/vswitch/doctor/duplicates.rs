@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{About, Code, Examination, Findings, Severity, list, vlans};
+use crate::vswitch::network;
 use crate::vswitch::topology::NetworkKind;
-use crate::vswitch::vtep;
 
 pub(super) const VLAN: Code = Code {
     name: "vlan-duplicate",
@@ -70,7 +70,7 @@ fn vnis(examination: &Examination, findings: &mut Findings) {
         if let (Some(vni), "vxlan" | "geneve") = (key, interface.r#type.as_str()) {
             bridges.entry((&interface.r#type, vni)).or_default().insert(bridge);
         }
-        if let Some(vni) = vtep::vni_of(&interface.name).filter(|_| interface.r#type == "system") {
+        if let Some(vni) = network::vni_of(&interface.name).filter(|_| interface.r#type == "system") {
             bridges.entry(("vxlan", vni.into())).or_default().insert(bridge);
         }
     }

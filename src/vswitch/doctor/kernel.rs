@@ -9,6 +9,7 @@ use nix::net::if_::InterfaceFlags;
 use crate::error::Error;
 use crate::links::Link;
 use crate::vswitch::causes::device_name;
+use crate::vswitch::network;
 use crate::vswitch::topology::{BridgeNode, NetworkKind, Topology};
 use crate::vswitch::unit::Unit;
 use crate::vswitch::vtep;
@@ -62,7 +63,7 @@ impl Unit<'_> {
         let has_datapath = std::path::Path::new("/sys/module/openvswitch").exists();
         let mut kernel = Kernel { devices: devices()?, has_datapath, read: packet_sockets(), ..Kernel::default() };
         let mut wanted = BTreeSet::new();
-        wanted.extend(kernel.devices.keys().filter(|name| vtep::vni_of(name).is_some()).cloned());
+        wanted.extend(kernel.devices.keys().filter(|name| network::vni_of(name).is_some()).cloned());
         for bridge in &topology.bridges {
             let vni = bridge.network.as_ref().filter(|network| network.kind == NetworkKind::Vxlan);
             wanted.extend(vni.and_then(|network| u32::try_from(network.id).ok()).map(vtep::name));

@@ -34,24 +34,12 @@ mod wire;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use super::health::Severity;
 pub use examination::{Daemon, Examination};
 pub use further::Further;
 pub(super) use kernel::device_names;
 pub use kernel::{Device, Kernel};
 pub use marks::marked;
-
-/// How bad a finding is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-#[schemars(inline)]
-pub enum Severity {
-    /// Something does not work.
-    Error,
-    /// Something may not work, or not as it is meant.
-    Warning,
-    /// Something worth knowing.
-    Note,
-}
 
 /// A kind of finding. Its name never changes its meaning.
 #[derive(Debug)]

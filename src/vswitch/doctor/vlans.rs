@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{About, Code, Examination, Findings, Severity};
-use crate::vswitch::derived::{self, Network};
+use crate::vswitch::network::{self, Network};
 use crate::vswitch::topology::{BridgeNode, PortNode};
 
 pub(super) const INCOMPLETE: Code = Code {
@@ -32,7 +32,7 @@ pub(super) fn part(port: &str) -> Option<(i64, End)> {
         None => (rest.strip_suffix('p')?, End::Outer),
     };
     let vlan: i64 = digits.parse().ok()?;
-    let (outer, inner) = derived::patch_names(vlan);
+    let (outer, inner) = network::patch_names(vlan);
     (port == if end == End::Outer { outer } else { inner }).then_some((vlan, end))
 }
 
@@ -108,7 +108,7 @@ fn vlan_of(bridge: &BridgeNode) -> Option<i64> {
 }
 
 fn problems(vlan: i64, parts: &Parts<'_>) -> Vec<String> {
-    let (outer_name, inner_name) = derived::patch_names(vlan);
+    let (outer_name, inner_name) = network::patch_names(vlan);
     let mut problems = Vec::new();
     match parts.outer {
         None => problems.push(format!("the master has no port {outer_name}")),

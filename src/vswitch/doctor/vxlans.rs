@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use super::examination::Place;
 use super::{About, Code, Examination, Findings, Severity};
 use crate::error::with_article;
-use crate::vswitch::derived::Network;
+use crate::vswitch::network::{self, Network};
 use crate::vswitch::topology::BridgeNode;
 use crate::vswitch::vtep;
 
@@ -58,7 +58,7 @@ pub(super) const UNUSED: Code = Code {
 };
 
 pub(super) fn is_vtep(place: &Place<'_>) -> bool {
-    place.interface.r#type == "system" && vtep::vni_of(&place.interface.name).is_some()
+    place.interface.r#type == "system" && network::vni_of(&place.interface.name).is_some()
 }
 
 /// Whether an interface is that of a VTEP whose device is gone.
@@ -86,7 +86,7 @@ pub(super) fn check(examination: &Examination, findings: &mut Findings) {
         }
     }
     let Some(kernel) = &examination.kernel else { return };
-    for name in kernel.devices.keys().filter(|name| vtep::vni_of(name).is_some()) {
+    for name in kernel.devices.keys().filter(|name| network::vni_of(name).is_some()) {
         // That its bridge lacks it has been told.
         if !used.contains(name.as_str()) && !wanted.contains(name) {
             findings.add(&UNUSED, About::SWITCH, format!("device {name} is no port of any bridge"));
@@ -117,7 +117,7 @@ fn completed(bridge: &BridgeNode, vni: u32, master: Option<&str>) -> String {
 }
 
 fn device(examination: &Examination, place: &Place<'_>, findings: &mut Findings) {
-    let (Some(kernel), Some(vni)) = (&examination.kernel, vtep::vni_of(&place.interface.name)) else { return };
+    let (Some(kernel), Some(vni)) = (&examination.kernel, network::vni_of(&place.interface.name)) else { return };
     let name = &place.interface.name;
     let Some(link) = kernel.links.get(name) else {
         let message = format!("the VXLAN device {name} of bridge {} is gone", place.bridge.name);

@@ -12,9 +12,7 @@ use ovsdb::value::{Map, Optional, Set, Uuid, Value};
 use ovsdb::wire::json;
 use serde::{Deserialize, Deserializer};
 
-use crate::error::Error;
 use crate::vswitch::tables::{BRIDGE, CONTROLLER, INTERFACE, MANAGER, OPEN_VSWITCH, PORT};
-use crate::vswitch::unit::{Unit, unreadable};
 
 /// A map column of strings.
 pub type Strings = BTreeMap<String, String>;
@@ -316,7 +314,7 @@ impl<'de, A: serde::de::MapAccess<'de>> serde::de::MapAccess<'de> for WithoutUui
 
 impl Tables {
     /// The selects that read everything, in one request and at one point in time.
-    pub(super) fn selects() -> Transaction {
+    pub(in crate::vswitch) fn selects() -> Transaction {
         let mut selects = Transaction::new();
         for &(table, columns) in COLUMNS {
             selects.select(table, Vec::new(), columns);
@@ -343,7 +341,7 @@ impl Tables {
     }
 
     /// Reads the answers to [`Tables::selects`].
-    pub(super) fn of(results: &[OperationResult]) -> Result<Tables, json::Error> {
+    pub(in crate::vswitch) fn of(results: &[OperationResult]) -> Result<Tables, json::Error> {
         fn rows<R: serde::de::DeserializeOwned>(
             results: &[OperationResult],
             table: &str,
@@ -390,30 +388,6 @@ fn replicated<R: serde::de::DeserializeOwned>(
         }
     }
     read
-}
-
-impl Unit<'_> {
-    /// Reads the whole switch, in one request.
-    pub async fn tables(&mut self) -> Result<Tables, Error> {
-        Ok(self.tables_and(&[]).await?.0)
-    }
-
-    /// Reads the whole switch and columns of further tables, in one request; these as they come, in this order.
-    pub(crate) async fn tables_and(
-        &mut self,
-        further: &[(&'static str, &[&'static str])],
-    ) -> Result<(Tables, Vec<OperationResult>), Error> {
-        let mut selects = Tables::selects();
-        let own = selects.operations.len();
-        for (table, columns) in further {
-            selects.select(table, Vec::new(), columns);
-        }
-        let mut results = self.session.read(&selects).await?;
-        let of_further = results.split_off(own.min(results.len()));
-        let tables = Tables::of(&results);
-        let tables = tables.map_err(unreadable)?;
-        Ok((tables, of_further))
-    }
 }
 
 #[cfg(test)]

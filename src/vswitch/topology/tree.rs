@@ -7,8 +7,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::rows::{BridgeRow, InterfaceRow, PortRow, RemoteRow, Strings, Tables};
-use crate::vswitch::derived::{self, Network};
-use crate::vswitch::doctor::Severity;
+use crate::vswitch::health::Severity;
+use crate::vswitch::network::{self, Network};
 use crate::vswitch::secrets;
 use crate::vswitch::tables::MARK;
 
@@ -390,7 +390,7 @@ impl<'t> Index<'t> {
     fn network(&self, network: Network) -> DerivedFrom {
         match network {
             Network::Vlan(id) => {
-                let (outer, _) = derived::patch_names(id);
+                let (outer, _) = network::patch_names(id);
                 let master = self.bridge_of_port.get(outer.as_str()).map(|&bridge| bridge.to_owned());
                 DerivedFrom { kind: NetworkKind::Vlan, id, master }
             }
