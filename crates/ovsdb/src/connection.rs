@@ -78,6 +78,11 @@ pub struct Reply<T> {
 
 impl Connection {
     /// Connects, once. Must be called inside a tokio runtime, which then serves the connection.
+    ///
+    /// # Errors
+    ///
+    /// Those of the system: `NotFound` and `ConnectionRefused` while no server is there, `PermissionDenied`. `Unsupported`
+    /// for `ssl:`, and for a name where there is no resolver; waiting does not help there ([`crate::is_final`]).
     #[cfg(feature = "tokio")]
     pub async fn open(address: &Address) -> io::Result<Self> {
         Connection::open_on(Driver::Tokio, address).await
