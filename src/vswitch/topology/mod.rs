@@ -1,6 +1,6 @@
 //! A topology of the switch: everything that is configured and what ovs-vswitchd reports of it, as a tree.
 //!
-//! [`Tables`] are the rows, read in one request. [`Picture::of`] makes the tree of them and looks at nothing else, so
+//! [`Tables`] are the rows, read in one request. [`Topology::of`] makes the tree of them and looks at nothing else, so
 //! the rows may come from anywhere.
 
 mod rows;
