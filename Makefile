@@ -19,8 +19,8 @@ setup: ## install what building and testing need, if it is missing
 
 # What is shown does not depend on how the program was optimised, and the shipped profile takes minutes to link.
 demo: setup ## build, and show the plugin at work on a private switch
-	$(CARGO) build --profile tool --bin ovs-plugin
-	@scripts/demo "$${CARGO_TARGET_DIR:-target}/tool/ovs-plugin"
+	$(CARGO) build --profile demo --bin ovs-plugin
+	@scripts/demo "$${CARGO_TARGET_DIR:-target}/demo/ovs-plugin"
 
 TEST_DOCKER = OVS_PLUGIN_TEST_TARGET=docker RUST_TEST_THREADS=$(RUST_TEST_THREADS) $(CARGO) test --no-fail-fast --test behaviour
 
