@@ -18,7 +18,7 @@ pub(in crate::vswitch) const DATAPATH_TYPE: &str = "datapath_type";
 pub(in crate::vswitch) const DATAPATH_ID: &str = "datapath_id";
 
 /// What an interface asks for, and the column that tells what it has. When it no longer asks, ovs-vswitchd leaves it what it
-/// has, so this has to be asked for again when a change is taken back (`undo.rs`).
+/// has, so this has to be asked for again when a change is taken back (`inverse.rs`).
 pub(in crate::vswitch) const ASKED_AND_HAD: &[(&str, &str)] =
     &[("mtu_request", "mtu"), ("mac", "mac_in_use"), (OFPORT_REQUEST, "ofport")];
 
