@@ -78,7 +78,7 @@ pub fn run() -> ExitCode {
         Some((INIT, _)) => container::init::run(&Paths::from_env()).map(|()| ExitCode::SUCCESS),
         Some((WAIT_READY, arguments)) => {
             let limit = arguments.get_one::<Duration>("SECONDS").copied().unwrap_or(WAIT_READY_LIMIT);
-            in_runtime(async |settings| crate::vswitch::ready::wait(settings, &Paths::from_env(), limit).await)
+            in_runtime(async |settings| crate::vswitch::ready::wait(settings, &Paths::from_env().run, limit).await)
                 .map(|()| ExitCode::SUCCESS)
         }
         Some((VSWITCHD, arguments)) => {
@@ -218,7 +218,7 @@ fn described(command: Command) -> Command {
         Arg::new("FORMAT")
             .long("format")
             .value_parser(PossibleValuesParser::new(formats))
-            .help("How to draw the switch; dot is for Graphviz, mermaid for Markdown"),
+            .help("How to draw the answer"),
     )
 }
 

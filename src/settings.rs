@@ -1,6 +1,6 @@
 //! Settings, from the environment: the host agent gives a plugin no other way to be configured.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ovsdb::{Address, AddressError, Host};
@@ -53,6 +53,14 @@ impl Settings {
         Settings::read(|name| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned()))
     }
 
+    /// The first database that is behind a unix socket. It is on this machine then, and so is its switch.
+    pub fn socket(&self) -> Option<&Path> {
+        self.remotes.iter().find_map(|remote| match remote {
+            Address::Unix(path) => Some(path.as_path()),
+            Address::Tcp(..) | Address::Ssl(..) => None,
+        })
+    }
+
     /// Reads any environment; an empty variable counts as none.
     pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, Error> {
         let variable = |name: &str| variable(name).filter(|value| !value.is_empty());
@@ -69,17 +77,16 @@ impl Settings {
     }
 }
 
+/// An address that this program can use: fewer than the client understands.
 fn parse_remote(text: &str) -> Result<Address, Error> {
-    let refuse = |problem| Error::Setting { name: DB, problem };
-    let address: Address = text.parse().map_err(|error: AddressError| refuse(error.to_string()))?;
-    match address {
+    let refuse = |reason| Error::Setting {
+        name: DB,
+        problem: format!("{text:?} is not an OVSDB remote: {reason}; expected unix:PATH or tcp:IP[:PORT]"),
+    };
+    match text.parse().map_err(|error: AddressError| refuse(error.reason()))? {
         // The shipped program is linked statically, and glibc's resolver can't be.
-        Address::Tcp(Host::Name(_), _) => {
-            Err(refuse(format!("{text:?}: names are not looked up; expected unix:PATH or tcp:IP[:PORT]")))
-        }
-        Address::Ssl(..) => {
-            Err(refuse(format!("{text:?}: TLS is not supported yet; expected unix:PATH or tcp:IP[:PORT]")))
-        }
+        Address::Tcp(Host::Name(_), _) => Err(refuse("the host is not an IP address, and names are not looked up")),
+        Address::Ssl(..) => Err(refuse("TLS is not supported yet")),
         usable => Ok(usable),
     }
 }
@@ -130,6 +137,29 @@ mod tests {
         assert_eq!(shown(&read(&[(RUNDIR, "/run/x")]).unwrap()), ["unix:/run/x/db.sock"]);
         let settings = read(&[(RUNDIR, "/run/x"), (DB, "unix:/a, tcp:127.0.0.1:6640")]).unwrap();
         assert_eq!(shown(&settings), ["unix:/a", "tcp:127.0.0.1:6640"]);
+    }
+
+    #[test]
+    fn a_remote_that_the_program_cannot_use_is_refused_with_those_that_it_can() {
+        for (remote, reason) in [
+            ("nonsense", "unknown method"),
+            ("ptcp:6640", "that is a listener's address"),
+            ("tcp:db.example.org", "the host is not an IP address, and names are not looked up"),
+            ("tcp:1.2.3:6640", "the host is not an IP address"),
+            ("ssl:10.0.0.1", "TLS is not supported yet"),
+        ] {
+            let error = read(&[(DB, remote)]).unwrap_err().to_string();
+            let expected = format!("{remote:?} is not an OVSDB remote: {reason}; expected unix:PATH or tcp:IP[:PORT]");
+            assert!(error.contains(&expected), "{error}");
+        }
+        assert_eq!(shown(&read(&[(DB, "tcp:[fe80::1%eth0]:6640")]).unwrap()), ["tcp:[fe80::1%eth0]:6640"]);
+    }
+
+    #[test]
+    fn the_switch_is_local_where_a_database_is_behind_a_unix_socket() {
+        let socket = |remotes| read(&[(DB, remotes)]).unwrap().socket().map(Path::to_owned);
+        assert_eq!(socket("tcp:127.0.0.1,unix:/a,unix:/b"), Some("/a".into()));
+        assert_eq!(socket("tcp:127.0.0.1"), None);
     }
 
     #[test]

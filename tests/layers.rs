@@ -177,3 +177,28 @@ fn no_file_and_no_function_is_too_long_to_be_read_at_once() {
     }
     assert_eq!(complaints, Vec::<String>::new());
 }
+
+#[test]
+fn the_documents_name_files_that_are_there() {
+    let mut documents = vec!["README.md", "CONTRIBUTING.md", "SECURITY.md", "crates/ovsdb/README.md"]
+        .into_iter()
+        .map(|name| root().join(name))
+        .collect::<Vec<_>>();
+    documents.extend(fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().path()));
+    // What is to be made, by the reader or by a run, and what the plan has and the project has not.
+    let not_there = ["src/commands/NAME.rs", "fuzz/artifacts/", "crates/ovs-schema", "crates/ovs-switch"];
+    let mut missing = Vec::new();
+    for document in documents.iter().filter(|path| path.extension().is_some_and(|extension| extension == "md")) {
+        let text = fs::read_to_string(document).unwrap();
+        // Between two backticks is every second part.
+        for name in text.split('`').skip(1).step_by(2) {
+            let is_path = ["src/", "crates/", "tests/", "benches/", "scripts/", "docs/", "fuzz/"]
+                .iter()
+                .any(|folder| name.starts_with(folder) && !name.contains([' ', '*', '{', '<', '\n']));
+            if is_path && !not_there.contains(&name) && !root().join(name).exists() {
+                missing.push(format!("{}: {name}", document.display()));
+            }
+        }
+    }
+    assert_eq!(missing, Vec::<String>::new());
+}

@@ -4,10 +4,11 @@ use std::io::{ErrorKind, IsTerminal, Write};
 use std::process::ExitCode;
 
 use anstream::{AutoStream, ColorChoice};
+use clap::builder::PossibleValue;
 use serde_json::Value;
 
 use super::difference::{self, Report};
-use crate::commands::Entry;
+use crate::commands::{Drawing, Entry};
 use crate::draw::style::printable;
 use crate::problem::Problem;
 use crate::terminal;
@@ -42,10 +43,12 @@ impl Output {
 const JSON: &str = "json";
 
 /// The words of a command's `--format`; none where there is at most one drawing.
-pub(super) fn formats(entry: &Entry) -> Vec<&'static str> {
+pub(super) fn formats(entry: &Entry) -> Vec<PossibleValue> {
+    let word = |drawing: &Drawing| PossibleValue::new(drawing.name).help(drawing.about);
     match entry.drawings {
         [usual, others @ ..] if !others.is_empty() => {
-            [usual.name, JSON].into_iter().chain(others.iter().map(|drawing| drawing.name)).collect()
+            let json = PossibleValue::new(JSON).help("for programs");
+            [word(usual), json].into_iter().chain(others.iter().map(word)).collect()
         }
         _ => Vec::new(),
     }
@@ -76,7 +79,7 @@ pub(super) fn text(entry: &Entry, answer: &Value) -> String {
 /// An answer in one of its formats.
 pub(super) fn formatted(entry: &Entry, format: &str, answer: &Value) -> Result<String, Problem> {
     let Some(drawing) = entry.drawings.iter().find(|drawing| drawing.name == format) else {
-        // clap takes no other word.
+        // clap takes no other word than that for JSON.
         return Ok(json(answer));
     };
     if Report::of(answer).is_some() {

@@ -35,8 +35,11 @@ ovs-vswitchd not asked.";
     );
     const ERRORS: &'static [(&'static str, &'static str)] =
         &[("bad-argument", "argument \"severity\": \"bad\" is not one of error, warning and note")];
-    const DRAWINGS: &'static [Drawing] =
-        &[Drawing { name: "text", draw: |answer| Ok(findings::write(&Diagnosis::deserialize(answer)?)) }];
+    const DRAWINGS: &'static [Drawing] = &[Drawing {
+        name: "text",
+        about: "for a terminal",
+        draw: |answer| Ok(findings::write(&Diagnosis::deserialize(answer)?)),
+    }];
     type Answer = Diagnosis;
 
     async fn run(&self, unit: &mut Unit<'_>) -> Result<Diagnosis, Error> {

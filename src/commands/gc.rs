@@ -76,8 +76,11 @@ to run on the switch's machine and in its network namespace.";
             "the devices of the switch's bridges (br0) are not in this network namespace, so nothing is removed",
         ),
     ];
-    const DRAWINGS: &'static [Drawing] =
-        &[Drawing { name: "text", draw: |answer| Ok(Collected::deserialize(answer)?.lines()) }];
+    const DRAWINGS: &'static [Drawing] = &[Drawing {
+        name: "text",
+        about: "for a terminal",
+        draw: |answer| Ok(Collected::deserialize(answer)?.lines()),
+    }];
     type Answer = Collected;
 
     async fn run(&self, unit: &mut Unit<'_>) -> Result<Collected, Error> {

@@ -116,6 +116,8 @@ trait Command: DeserializeOwned + JsonSchema + Send + Sync + 'static {
 pub struct Drawing {
     /// What `--format` calls it.
     pub name: &'static str,
+    /// What it is for.
+    pub about: &'static str,
     /// Draws an answer. An error tells why it is none of this command's.
     pub draw: fn(&Value) -> Result<String, serde_json::Error>,
 }
@@ -213,7 +215,7 @@ async fn execute<C: Command>(mut written: Written, strict: bool, session: &mut S
 /// have in common is taken out of them, and what this one does not take.
 fn understand<C: Command>(written: &mut Written, strict: bool) -> Result<(Mode, Vec<String>, C), Error> {
     let Written { arguments, repeated } = written;
-    let strict = arguments::take_flag(arguments, "strict", strict)?;
+    let strict = arguments::take_flag(arguments, schema::STRICT, strict)?;
     let mode = Mode {
         dry_run: arguments::take_flag(arguments, "dry_run", false)?,
         report: arguments::take_flag(arguments, "report", false)?,

@@ -35,9 +35,17 @@ warnings are yellow.";
     );
     const ERRORS: &'static [(&'static str, &'static str)] = &[("not-found", "no bridge named vxbackend")];
     const DRAWINGS: &'static [Drawing] = &[
-        Drawing { name: "tree", draw: |answer| Ok(tree::draw(&Topology::deserialize(answer)?)) },
-        Drawing { name: "dot", draw: |answer| Ok(graph::dot(&Topology::deserialize(answer)?)) },
-        Drawing { name: "mermaid", draw: |answer| Ok(graph::mermaid(&Topology::deserialize(answer)?)) },
+        Drawing {
+            name: "tree",
+            about: "for a terminal",
+            draw: |answer| Ok(tree::draw(&Topology::deserialize(answer)?)),
+        },
+        Drawing { name: "dot", about: "for Graphviz", draw: |answer| Ok(graph::dot(&Topology::deserialize(answer)?)) },
+        Drawing {
+            name: "mermaid",
+            about: "for Markdown",
+            draw: |answer| Ok(graph::mermaid(&Topology::deserialize(answer)?)),
+        },
     ];
     type Answer = Topology;
 

@@ -64,8 +64,11 @@ time to, so the rates are 0. Without a write, and without the time for one, ther
              OVS_PLUGIN_TIMEOUT",
         ),
     ];
-    const DRAWINGS: &'static [Drawing] =
-        &[Drawing { name: "text", draw: |answer| Ok(counters::write(&Statistics::deserialize(answer)?)) }];
+    const DRAWINGS: &'static [Drawing] = &[Drawing {
+        name: "text",
+        about: "for a terminal",
+        draw: |answer| Ok(counters::write(&Statistics::deserialize(answer)?)),
+    }];
     type Answer = Statistics;
 
     async fn run(&self, unit: &mut Unit<'_>) -> Result<Statistics, Error> {

@@ -9,7 +9,7 @@
 use serde_json::Value;
 
 use super::arguments::{Arguments, Repeated};
-use super::schema::COMMON;
+use super::schema::{COMMON, STRICT, VERIFY};
 use crate::error::Error;
 use crate::vswitch::tables::{self, BRIDGE, INTERFACE, PORT};
 
@@ -124,7 +124,7 @@ const SYNONYMS: &[(&[&str], &[&str])] = &[
 const YOUNG_COLUMNS: &[(&str, &str)] = &[(PORT, "cvlans"), (PORT, "protected")];
 
 /// The arguments of all commands that say how careful a command is to be: the caller relies on them.
-const CARE: &[&str] = &["dry_run", "verify", "durable", "strict"];
+const CARE: &[&str] = &["dry_run", VERIFY, "durable", STRICT];
 
 /// An argument that has no effect.
 pub struct Ignored {

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use super::Command;
 use super::arguments::Vni;
 use crate::error::Error;
-use crate::vswitch::{LinkChange, Unit, vtep};
+use crate::vswitch::{LinkChange, Unit, network, vtep};
 
 /// Arguments of `vtep-del`.
 #[derive(Deserialize, JsonSchema)]
@@ -28,7 +28,7 @@ impl Command for VtepDel {
 
     async fn run(&self, unit: &mut Unit<'_>) -> Result<(), Error> {
         let vni = self.vnid.0 as u32;
-        let name = vtep::name(vni);
+        let name = network::vtep_name(vni);
         let Some(link) = unit.link(&name)? else {
             return Err(Error::NotFound(format!("no network device named {name}")));
         };

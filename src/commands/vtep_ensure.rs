@@ -6,7 +6,7 @@ use serde::Deserialize;
 use super::Command;
 use super::arguments::{Name, Vni};
 use crate::error::Error;
-use crate::vswitch::{Unit, vtep};
+use crate::vswitch::{Unit, network};
 
 /// Arguments of `vtep-ensure`.
 #[derive(Deserialize, JsonSchema)]
@@ -31,6 +31,6 @@ impl Command for VtepEnsure {
     async fn run(&self, unit: &mut Unit<'_>) -> Result<String, Error> {
         let vni = self.vnid.0 as u32;
         unit.ensure_vtep(&self.bridge.0, vni)?;
-        Ok(vtep::name(vni))
+        Ok(network::vtep_name(vni))
     }
 }

@@ -7,7 +7,7 @@ use super::Command;
 use super::arguments::{OptionalName, Vni};
 use crate::error::Error;
 use crate::vswitch::derived;
-use crate::vswitch::network::Network;
+use crate::vswitch::network::{self, Network};
 use crate::vswitch::{LinkChange, Query, Unit, tables, vtep};
 
 /// Arguments of `vxlan-del`.
@@ -41,7 +41,7 @@ impl Command for VxlanDel {
     async fn run(&self, unit: &mut Unit<'_>) -> Result<String, Error> {
         let network = Network::Vxlan(self.vxlan.0);
         let vni = self.vxlan.0 as u32;
-        let device = vtep::name(vni);
+        let device = network::vtep_name(vni);
         let default_name = network.default_bridge();
         unit.fetch([Query::all(tables::OPEN_VSWITCH), Query::bridge(&default_name), Query::port(&device)]).await?;
         // A device of that name which is no VXLAN one, or one of another VNI, is somebody else's.

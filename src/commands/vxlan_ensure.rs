@@ -8,8 +8,8 @@ use super::arguments::{self, Name, OptionalDeviceName, Vni};
 use super::device_settings::DeviceSettings;
 use crate::error::Error;
 use crate::vswitch::derived;
-use crate::vswitch::network::Network;
-use crate::vswitch::{Query, Unit, tables, vtep};
+use crate::vswitch::network::{self, Network};
+use crate::vswitch::{Query, Unit, tables};
 
 /// Arguments of `vxlan-ensure`.
 #[derive(JsonSchema)]
@@ -63,7 +63,7 @@ impl Command for VxlanEnsure {
         let network = Network::Vxlan(vni);
         let default_name = network.default_bridge();
         let name = self.target.name.0.as_deref().unwrap_or(&default_name);
-        let device = vtep::name(vni as u32);
+        let device = network::vtep_name(vni as u32);
 
         unit.fetch([
             Query::all(tables::OPEN_VSWITCH),

@@ -121,7 +121,7 @@ impl Calls {
     /// Whether the database answers and ovs-vswitchd is alive and has caught up. The error tells what is not so.
     pub async fn ready(&self) -> Result<(), String> {
         let (deadline, _stop) = Deadline::after(READY_LIMIT);
-        ready::check(&mut self.session(deadline.clone()), &self.paths, &deadline).await
+        ready::check(&mut self.session(deadline.clone()), &self.paths.run, &deadline).await
     }
 }
 

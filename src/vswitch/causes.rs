@@ -5,7 +5,6 @@
 //! steps and types. So a cause is only stated when a fact proves it. Otherwise the candidates are called possible causes,
 //! or nothing is added to the error. [`cause`] is a function over [`Facts`] and asks for nothing.
 
-use ovsdb::Address;
 use ovsdb::operation::{Condition, Row as Columns};
 use ovsdb::transaction::{OperationResult, Transaction};
 use ovsdb::value::{Atom, Optional, Uuid, Value};
@@ -297,7 +296,7 @@ pub(super) fn is_twin(one: &Strings, other: &Strings) -> bool {
 impl Unit<'_> {
     /// Whether the database is on this machine, and so, with it, the switch: its socket is a file.
     pub(super) fn is_on_this_machine(&self) -> bool {
-        self.settings().remotes.iter().any(|remote| matches!(remote, Address::Unix(_)))
+        self.settings().socket().is_some()
     }
 
     /// Why an interface does not work. A fact that can't be found out is left out: the error stands without it, and that

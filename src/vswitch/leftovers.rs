@@ -8,8 +8,6 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use ovsdb::Address;
-
 use super::plan::change_set::{LinkChange, RowKey};
 use super::plan::query::Query;
 use super::port::is_container_port;
@@ -40,7 +38,7 @@ pub async fn suspects(session: &mut Session) -> Result<Vec<String>, Error> {
 impl Unit<'_> {
     /// Plans to remove what is unused now and so long later. Returns the names of devices and ports.
     pub async fn remove_leftovers(&mut self, grace: Duration) -> Result<(Vec<String>, Vec<String>), Error> {
-        if !self.settings().remotes.iter().any(|remote| matches!(remote, Address::Unix(_))) {
+        if self.settings().socket().is_none() {
             let problem = "the database is not reached by a unix socket, so the switch may be on another machine";
             return Err(Error::Conflict(format!("{problem}; nothing is removed")));
         }

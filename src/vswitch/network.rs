@@ -1,5 +1,7 @@
 //! The networks that derived bridges are for, and the names that tell them.
 
+use std::fmt::{self, Display};
+
 /// What a derived bridge is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Network {
@@ -42,8 +44,7 @@ impl Network {
     pub fn port(self) -> String {
         match self {
             Network::Vlan(id) => patch_names(id).1,
-            // Whoever asks for a VNI has one that is in range.
-            Network::Vxlan(id) => format!("vtep{id}"),
+            Network::Vxlan(id) => vtep_name(id),
         }
     }
 
@@ -53,12 +54,12 @@ impl Network {
             return Some(Network::Vxlan(vni.into()));
         }
         let id: i64 = port.strip_prefix("vlbr")?.strip_suffix("in")?.parse().ok()?;
-        (format!("vlbr{id}in") == port).then_some(Network::Vlan(id))
+        (patch_names(id).1 == port).then_some(Network::Vlan(id))
     }
 }
 
-impl std::fmt::Display for Network {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Network::Vlan(id) => write!(f, "VLAN {id}"),
             Network::Vxlan(id) => write!(f, "VXLAN {id}"),
@@ -71,8 +72,26 @@ pub fn patch_names(vlan: i64) -> (String, String) {
     (format!("vlbr{vlan}p"), format!("vlbr{vlan}in"))
 }
 
+/// The name of the VTEP of a VNI.
+pub fn vtep_name(vni: impl Display) -> String {
+    format!("vtep{vni}")
+}
+
 /// The VNI that a device name stands for, if it is one of a VTEP.
 pub fn vni_of(name: &str) -> Option<u32> {
     let digits = name.strip_prefix("vtep")?;
-    digits.parse().ok().filter(|vni| format!("vtep{vni}") == name)
+    digits.parse().ok().filter(|vni: &u32| vtep_name(vni) == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_exact_name_stands_for_a_vni() {
+        assert_eq!(vni_of("vtep10001"), Some(10001));
+        for other in ["vtep", "vtep01", "vtep+1", "vtepx", "vtep1p", "xvtep1", "vtep99999999999"] {
+            assert_eq!(vni_of(other), None, "{other}");
+        }
+    }
 }

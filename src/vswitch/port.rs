@@ -1,6 +1,5 @@
 //! Ports and the interfaces under them: finding, adding, removing, and whether a name is free.
 
-use ovsdb::Address;
 use ovsdb::value::{UuidRef, Value};
 
 use super::bridge::Bridge;
@@ -239,7 +238,7 @@ impl Unit<'_> {
     /// Says in a dry run which new interfaces would not work, because they are network devices of the system that are not
     /// there. The kernel is only asked where it is that of the switch.
     pub(super) fn note_missing_devices(&mut self) -> Result<(), Error> {
-        if !self.settings().remotes.iter().any(|remote| matches!(remote, Address::Unix(_))) {
+        if self.settings().socket().is_none() {
             return Ok(());
         }
         let new: Vec<RowKey> = self.touched.iter().filter(|key| key.table == INTERFACE).cloned().collect();

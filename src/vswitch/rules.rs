@@ -116,6 +116,8 @@ pub const COMPANIONS_OF_KEYS: &[&str] = &["vlan_mode", "bond_mode", "lacp", "oth
 pub fn of_port(port: &PortSettings) -> Vec<Conflict> {
     let mut found = Vec::new();
     of_vlans(port, &mut found);
+    of_trunks(port, &mut found);
+    of_inner_vlans(port, &mut found);
     of_lacp(port, &mut found);
     of_bond(port, &mut found);
     found
@@ -171,11 +173,18 @@ fn number(text: &str) -> Option<u64> {
     u64::from_str_radix(digits, base).ok().filter(|_| digits.bytes().all(|digit| digit.is_ascii_hexdigit()))
 }
 
+/// Adds a conflict by its parts, in the order in which [`Conflict`] has them.
+fn adding_to(
+    found: &mut Vec<Conflict>,
+) -> impl FnMut(&'static str, &'static [&'static str], Effect, String, &'static str) {
+    |column, because, effect, problem, expected| {
+        found.push(Conflict { column, because, effect, problem, expected });
+    }
+}
+
 fn of_vlans(port: &PortSettings, found: &mut Vec<Conflict>) {
     let mode = port.vlan_mode.as_deref();
-    let mut add = |column, because, effect, problem, expected| {
-        found.push(Conflict { column, because, effect, problem, expected });
-    };
+    let mut add = adding_to(found);
     match (mode, port.tag) {
         // A port that is to carry nothing, as OpenStack makes it dead: 4095 is no VLAN (IEEE 802.1Q), and the only trunk.
         (Some("trunk"), Some(4095)) if port.trunks.iter().eq([&4095]) => {}
@@ -203,16 +212,12 @@ fn of_vlans(port: &PortSettings, found: &mut Vec<Conflict>) {
         ),
         _ => {}
     }
-    of_trunks(port, found);
-    of_inner_vlans(port, found);
 }
 
 /// Trunks that carry nothing.
 fn of_trunks(port: &PortSettings, found: &mut Vec<Conflict>) {
     let mode = port.vlan_mode.as_deref();
-    let mut add = |column, because, effect, problem, expected| {
-        found.push(Conflict { column, because, effect, problem, expected });
-    };
+    let mut add = adding_to(found);
     if !port.trunks.is_empty() {
         let trunks = list(&port.trunks);
         match (mode, port.tag) {
@@ -261,9 +266,7 @@ fn of_trunks(port: &PortSettings, found: &mut Vec<Conflict>) {
 /// VLANs inside of VLANs, which only a tunnel of them has.
 fn of_inner_vlans(port: &PortSettings, found: &mut Vec<Conflict>) {
     let mode = port.vlan_mode.as_deref();
-    let mut add = |column, because, effect, problem, expected| {
-        found.push(Conflict { column, because, effect, problem, expected });
-    };
+    let mut add = adding_to(found);
     if mode != Some(TUNNEL) {
         let mode = mode.map_or_else(|| "without a vlan_mode".to_owned(), |mode| format!("with vlan_mode {mode}"));
         if !port.cvlans.is_empty() {

@@ -50,6 +50,13 @@ pub struct AddressError {
     reason: &'static str,
 }
 
+impl AddressError {
+    /// What is wrong, for those who say themselves what they expect.
+    pub fn reason(&self) -> &'static str {
+        self.reason
+    }
+}
+
 impl FromStr for Address {
     type Err = AddressError;
 
@@ -158,28 +165,24 @@ impl Address {
         })
     }
 
-    /// Looks the name up. Blocks.
-    #[cfg(feature = "dns")]
+    /// All endpoints; a name is looked up. Blocks.
     pub(crate) fn resolve(&self) -> io::Result<Vec<SocketAddr>> {
         match self {
-            Address::Tcp(Host::Name(name), port) => {
-                Ok(std::net::ToSocketAddrs::to_socket_addrs(&(name.as_str(), *port))?.collect())
-            }
+            Address::Tcp(Host::Name(name), port) => look_up(name, *port),
             _ => Ok(self.literal()?.into_iter().collect()),
         }
     }
+}
 
-    /// There is no resolver.
-    #[cfg(not(feature = "dns"))]
-    pub(crate) fn resolve(&self) -> io::Result<Vec<SocketAddr>> {
-        match self {
-            Address::Tcp(Host::Name(name), _) => {
-                let problem = format!("{name} can't be looked up: this program was built without a resolver");
-                Err(io::Error::new(io::ErrorKind::Unsupported, problem))
-            }
-            _ => Ok(self.literal()?.into_iter().collect()),
-        }
-    }
+#[cfg(feature = "dns")]
+fn look_up(name: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    Ok(std::net::ToSocketAddrs::to_socket_addrs(&(name, port))?.collect())
+}
+
+#[cfg(not(feature = "dns"))]
+fn look_up(name: &str, _: u16) -> io::Result<Vec<SocketAddr>> {
+    let problem = format!("{name} can't be looked up: this program was built without a resolver");
+    Err(io::Error::new(io::ErrorKind::Unsupported, problem))
 }
 
 /// The number of a link, by its name or the number itself.

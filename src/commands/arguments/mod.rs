@@ -20,6 +20,7 @@ pub use kinds::{
     Trunks, Vlan, VlanMode, Vni,
 };
 
+use super::schema::VERIFY;
 use crate::error::Error;
 use crate::vswitch::run::Verify;
 use crate::vswitch::secrets;
@@ -202,11 +203,11 @@ pub fn take_flag(arguments: &mut Arguments, name: &'static str, default: bool) -
 
 /// Takes the argument `verify`, which every command has, out of the arguments.
 pub fn take_verify(arguments: &mut Arguments) -> Result<Verify, Error> {
-    match arguments.remove("verify") {
+    match arguments.remove(VERIFY) {
         None | Some(Value::Bool(true)) => Ok(Verify::Yes),
         Some(Value::Bool(false)) => Ok(Verify::No),
         Some(Value::String(word)) if word == "strict" => Ok(Verify::Strict),
-        Some(other) => Err(Error::argument("verify", format!("{other} is not true, false or \"strict\""))),
+        Some(other) => Err(Error::argument(VERIFY, format!("{other} is not true, false or \"strict\""))),
     }
 }
 

@@ -1,9 +1,9 @@
 //! What the checks look at, and how it is read.
 
 use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
 use std::time::Duration;
 
-use ovsdb::Address;
 use ovsdb::operation::Row as Columns;
 use ovsdb::schema::DatabaseSchema;
 use ovsdb::transaction::Transaction;
@@ -186,11 +186,8 @@ impl Unit<'_> {
     pub async fn examination(&mut self) -> Result<Examination, Error> {
         let schema = self.schema().await?;
         let (mut tables, mut further) = self.tables_and_further().await?;
-        // A database behind a unix socket is on this machine, and so is its switch, whose files are beside the socket.
-        let socket = self.settings().remotes.iter().find_map(|remote| match remote {
-            Address::Unix(path) => Some(path.clone()),
-            _ => None,
-        });
+        // The files of a switch on this machine are beside its database's socket.
+        let socket = self.settings().socket().map(Path::to_owned);
         // Something is left of the deadline for the rest, in any case.
         let patience = PATIENCE.min(self.settings().timeout / 4);
         let deadline = self.session.deadline.clone();

@@ -12,7 +12,6 @@ use crate::vswitch::causes::device_name;
 use crate::vswitch::network;
 use crate::vswitch::topology::{BridgeNode, NetworkKind, Topology};
 use crate::vswitch::unit::Unit;
-use crate::vswitch::vtep;
 
 /// The devices of the network namespace in which the program runs, which is that of ovs-vswitchd.
 #[derive(Debug, Default)]
@@ -66,7 +65,7 @@ impl Unit<'_> {
         wanted.extend(kernel.devices.keys().filter(|name| network::vni_of(name).is_some()).cloned());
         for bridge in &topology.bridges {
             let vni = bridge.network.as_ref().filter(|network| network.kind == NetworkKind::Vxlan);
-            wanted.extend(vni.and_then(|network| u32::try_from(network.id).ok()).map(vtep::name));
+            wanted.extend(vni.and_then(|network| u32::try_from(network.id).ok()).map(network::vtep_name));
             let interfaces = bridge.ports.iter().flat_map(|port| &port.interfaces);
             wanted.extend(interfaces.filter_map(|interface| interface.tunnel.as_ref()?.egress.clone()));
         }

@@ -2,8 +2,6 @@
 
 use std::path::Path;
 
-use ovsdb::Address;
-
 use super::examination::Examination;
 use super::{Finding, datapaths, examine, vswitchd};
 use crate::vswitch::daemon;
@@ -38,11 +36,7 @@ impl Unit<'_> {
     /// Puts into a topology that ovs-vswitchd is gone, if it is and the switch is on this machine: what the database tells of
     /// interfaces is from before then. The doctor asks more.
     pub async fn mark_dead_daemon(&mut self, topology: &mut Topology) {
-        let local = self.settings().remotes.iter().find_map(|remote| match remote {
-            Address::Unix(path) => path.parent().map(Path::to_owned),
-            _ => None,
-        });
-        let Some(run) = local else { return };
+        let Some(run) = self.settings().socket().and_then(Path::parent).map(Path::to_owned) else { return };
         if let Some(message) = daemon::gone(&run, &self.session.deadline).await {
             topology.problems.retain(|problem| problem.code != vswitchd::BEHIND.name);
             let (code, severity) = (vswitchd::DEAD.name.to_owned(), vswitchd::DEAD.severity);

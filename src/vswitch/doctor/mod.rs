@@ -2,8 +2,9 @@
 //!
 //! An [`Examination`] is all that is known: the topology of the database, what the kernel tells, whether ovs-vswitchd
 //! answers. Whether a single thing works is judged by [`health`](crate::vswitch::health). Where only the database was read,
-//! as for `show`, the same checks find what it tells, and [`marked`] puts that into the topology. Each check is a function over it and asks for nothing more. A check's codes stand at the top of its file,
-//! and [`CODES`] lists them all; `docs/doctor.md` is made from that.
+//! as for `show`, the same checks find what it tells, and [`marked`] puts that into the topology. Each check is a function
+//! over it and asks for nothing more. A check's codes stand at the top of its file, and [`CODES`] lists them all;
+//! `docs/doctor.md` is made from that.
 
 mod addresses;
 mod bonds;

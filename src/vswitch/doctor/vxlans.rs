@@ -8,7 +8,6 @@ use super::{About, Code, Examination, Findings, Severity};
 use crate::error::with_article;
 use crate::vswitch::network::{self, Network};
 use crate::vswitch::topology::BridgeNode;
-use crate::vswitch::vtep;
 
 pub(super) const INCOMPLETE: Code = Code {
     name: "vxlan-incomplete",
@@ -76,7 +75,7 @@ pub(super) fn check(examination: &Examination, findings: &mut Findings) {
     let mut wanted = BTreeSet::new();
     for bridge in &examination.topology.bridges {
         let Some(vni) = vni_of(bridge) else { continue };
-        let port = vtep::name(vni);
+        let port = network::vtep_name(vni);
         if !bridge.ports.iter().any(|other| other.name == port) {
             let message = format!("bridge {} of VXLAN {vni} has no port {port}", bridge.name);
             let kernel = examination.kernel.as_ref();

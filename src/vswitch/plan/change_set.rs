@@ -12,7 +12,7 @@ use super::query::Filter;
 use crate::links::{Address, Link, Vxlan};
 use crate::vswitch::tables::{self, MARK};
 
-/// A row that exists, or one that this unit will insert.
+/// A row that exists, or one that this change set will insert.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RowKey {
     /// The row's table.
@@ -23,27 +23,27 @@ pub struct RowKey {
 
 /// What is known of a row, and what shall become of it.
 #[derive(Clone, Debug, Default)]
-pub(in crate::vswitch) struct Row {
+pub(crate) struct Row {
     /// Columns as the server gave them.
-    pub(in crate::vswitch) stored: Columns,
+    pub(crate) stored: Columns,
     /// Whether `stored` has every column of the table.
-    pub(in crate::vswitch) whole: bool,
+    pub(crate) whole: bool,
     /// Columns whose stored value a decision rested on.
-    pub(in crate::vswitch) relied: BTreeSet<Name>,
+    pub(crate) relied: BTreeSet<Name>,
     /// Whether a decision rested on the row being there.
-    pub(in crate::vswitch) seen: bool,
-    pub(in crate::vswitch) changes: BTreeMap<Name, Change>,
+    pub(crate) seen: bool,
+    pub(crate) changes: BTreeMap<Name, Change>,
     /// The arguments of the caller that columns were set by, where that is known.
-    pub(in crate::vswitch) arguments: BTreeMap<Name, &'static str>,
-    pub(in crate::vswitch) fate: Fate,
+    pub(crate) arguments: BTreeMap<Name, &'static str>,
+    pub(crate) fate: Fate,
     /// Whether the row is in [`ChangeSet::touched`].
-    pub(in crate::vswitch) touched: bool,
+    pub(crate) touched: bool,
     /// Whether ovs-vswitchd had applied all that the database held when the row was read.
-    pub(in crate::vswitch) confirmed: bool,
+    pub(crate) confirmed: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(in crate::vswitch) enum Fate {
+pub(crate) enum Fate {
     #[default]
     Stays,
     Inserted,
@@ -55,7 +55,7 @@ pub(in crate::vswitch) enum Fate {
 
 /// How a column of a stored row changes. Inserted rows only know [`Change::Replace`].
 #[derive(Clone, Debug, PartialEq)]
-pub(in crate::vswitch) enum Change {
+pub(crate) enum Change {
     Replace(Value),
     /// Elements of a set, whatever else it holds.
     Elements {
@@ -89,7 +89,7 @@ pub enum LinkChange {
 
 impl Row {
     /// The value a column will have after the commit, if that can be told.
-    pub(in crate::vswitch) fn effective(&self, column: &str) -> Option<Value> {
+    pub(crate) fn effective(&self, column: &str) -> Option<Value> {
         let stored = self.stored.get(column);
         match self.changes.get(column) {
             None if self.fate == Fate::Inserted => Some(Value::empty()),
@@ -98,12 +98,12 @@ impl Row {
         }
     }
 
-    pub(in crate::vswitch) fn is_gone(&self) -> bool {
+    pub(crate) fn is_gone(&self) -> bool {
         matches!(self.fate, Fate::Deleted | Fate::Collected)
     }
 
     /// Whether the row matches a filter now, given whether it did for the server.
-    pub(in crate::vswitch) fn matches(&self, filter: Option<&Filter>, server_says: bool) -> bool {
+    pub(crate) fn matches(&self, filter: Option<&Filter>, server_says: bool) -> bool {
         let (column, value, includes) = match filter {
             None => return true,
             Some(Filter::Equals(column, value)) => (column, value, false),
@@ -129,7 +129,7 @@ impl Row {
 
 impl Change {
     /// The value after the change; `None` when it depends on a stored value that is not known.
-    pub(in crate::vswitch) fn applied_to(&self, stored: Option<&Value>) -> Option<Value> {
+    pub(crate) fn applied_to(&self, stored: Option<&Value>) -> Option<Value> {
         match self {
             Change::Replace(value) => Some(value.clone()),
             Change::Elements { insert, delete } => {
@@ -148,7 +148,7 @@ impl Change {
 }
 
 impl RowKey {
-    pub(in crate::vswitch) fn stored(table: &Name, uuid: Uuid) -> Self {
+    pub(crate) fn stored(table: &Name, uuid: Uuid) -> Self {
         RowKey { table: table.clone(), id: UuidRef::Row(uuid) }
     }
 
@@ -162,30 +162,30 @@ impl RowKey {
 #[derive(Debug, Default)]
 pub struct ChangeSet {
     /// Names the command in the database's log.
-    pub(in crate::vswitch) comment: String,
-    pub(in crate::vswitch) rows: BTreeMap<RowKey, Row>,
+    pub(crate) comment: String,
+    pub(crate) rows: BTreeMap<RowKey, Row>,
     /// Sets that were found to include a value, as (row, column, value).
-    pub(in crate::vswitch) relations: BTreeSet<(RowKey, Name, Value)>,
+    pub(crate) relations: BTreeSet<(RowKey, Name, Value)>,
     /// Values that no row must have, or include, at the commit, as (table, column, value).
-    pub(in crate::vswitch) absent: BTreeSet<(Name, Name, Value)>,
+    pub(crate) absent: BTreeSet<(Name, Name, Value)>,
     /// Rows in the order in which they were first changed.
-    pub(in crate::vswitch) touched: Vec<RowKey>,
+    pub(crate) touched: Vec<RowKey>,
     /// What `external_ids:ovs-plugin` says of inserted rows.
     mark: String,
     inserted: usize,
-    pub(in crate::vswitch) links: Vec<LinkChange>,
+    pub(crate) links: Vec<LinkChange>,
     /// Interfaces that ovs-vswitchd shall look at again though their rows do not change.
-    pub(in crate::vswitch) nudged: Vec<RowKey>,
+    pub(crate) nudged: Vec<RowKey>,
     /// Interfaces whose devices ovs-vswitchd is to open again: it may hold one open that is gone.
-    pub(in crate::vswitch) reopened: Vec<RowKey>,
+    pub(crate) reopened: Vec<RowKey>,
     /// Interfaces whose devices the caller will use as soon as it has the answer.
-    pub(in crate::vswitch) promised: Vec<String>,
+    pub(crate) promised: Vec<String>,
     /// Network devices that must not be there at the commit.
-    pub(in crate::vswitch) absent_devices: Vec<String>,
+    pub(crate) absent_devices: Vec<String>,
     /// The interfaces of the bridges that are changed, to see afterwards whether they still work.
-    pub(in crate::vswitch) neighbours: Vec<Uuid>,
+    pub(crate) neighbours: Vec<Uuid>,
     /// Things worth saying to people, for stderr.
-    pub(in crate::vswitch) notes: Vec<String>,
+    pub(crate) notes: Vec<String>,
 }
 
 impl ChangeSet {
@@ -213,12 +213,7 @@ impl ChangeSet {
 
     /// The rows that match a filter as this change set leaves them, given those that matched when they were read. What is
     /// decided from that will be guarded.
-    pub(in crate::vswitch) fn matching(
-        &mut self,
-        table: &Name,
-        filter: Option<&Filter>,
-        read: &BTreeSet<RowKey>,
-    ) -> Vec<RowKey> {
+    pub(crate) fn matching(&mut self, table: &Name, filter: Option<&Filter>, read: &BTreeSet<RowKey>) -> Vec<RowKey> {
         let mut candidates = read.clone();
         candidates.extend(self.touched.iter().filter(|key| key.table == *table).cloned());
         let mut found = Vec::new();
@@ -249,7 +244,7 @@ impl ChangeSet {
     }
 
     /// Whether a row's set includes a value, as far as the change set itself says.
-    pub(in crate::vswitch) fn includes_by_itself(&self, row: &RowKey, column: &'static str, value: &RowKey) -> bool {
+    pub(crate) fn includes_by_itself(&self, row: &RowKey, column: &'static str, value: &RowKey) -> bool {
         let filter = Filter::Includes(column.into(), value.reference().into());
         self.rows.get(row).is_some_and(|row| row.matches(Some(&filter), false))
     }
@@ -362,7 +357,7 @@ impl ChangeSet {
         match row.changes.entry(column.into()).or_insert(none) {
             Change::Elements { insert, delete } => {
                 let (to, from) = if add { (insert, delete) } else { (delete, insert) };
-                // What this unit added itself is not there yet, so there is nothing to take away.
+                // What the change set added itself is not there yet, so there is nothing to take away.
                 if !from.remove(&element) {
                     to.insert(element);
                 }
@@ -396,7 +391,7 @@ impl ChangeSet {
         }
     }
 
-    pub(in crate::vswitch) fn touch(&mut self, key: &RowKey) {
+    pub(crate) fn touch(&mut self, key: &RowKey) {
         if let Some(row) = self.rows.get_mut(key)
             && !std::mem::replace(&mut row.touched, true)
         {
@@ -447,7 +442,7 @@ impl ChangeSet {
         self.nudged.push(interface);
     }
 
-    pub(in crate::vswitch) fn is_as_remembered(&self, table: &Name, columns: &Columns) -> bool {
+    pub(crate) fn is_as_remembered(&self, table: &Name, columns: &Columns) -> bool {
         let uuid = columns.get("_uuid").and_then(|uuid| uuid.uuids().next());
         let Some(row) = uuid.and_then(|uuid| self.rows.get(&RowKey::stored(table, uuid))) else { return false };
         columns.iter().all(|(column, value)| tables::is_reported(column) || row.stored.get(column) == Some(value))

@@ -13,7 +13,7 @@ use crate::vswitch::tables::{INTERFACE, OPEN_VSWITCH, configuration, is_reported
 
 impl ChangeSet {
     /// The transaction that undoes the change set, and what is to follow once ovs-vswitchd has applied it.
-    pub(in crate::vswitch) fn inverse(&self, committed: &Committed) -> Result<(Transaction, Vec<Operation>), String> {
+    pub(crate) fn inverse(&self, committed: &Committed) -> Result<(Transaction, Vec<Operation>), String> {
         let mut withdrawals = Vec::new();
         let mut inverse = Transaction::new();
         let real = |value: &Value| translate(value, &committed.uuids);

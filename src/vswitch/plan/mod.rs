@@ -4,11 +4,11 @@
 //! (`transaction`), the transaction that takes it back (`inverse`), and a report (`report`). [`Query`] is what has to be
 //! asked for. Nothing in here has a session or a socket; `unit.rs` asks, and `commit.rs` sends.
 
-pub(in crate::vswitch) mod change_set;
-pub(in crate::vswitch) mod inverse;
-pub(in crate::vswitch) mod query;
+pub(crate) mod change_set;
+pub(crate) mod inverse;
+pub(crate) mod query;
 pub mod report;
-pub(in crate::vswitch) mod transaction;
+pub(crate) mod transaction;
 
 #[cfg(test)]
 mod tests;

@@ -10,15 +10,15 @@ use crate::vswitch::tables::{self, BRIDGE, INTERFACE, PORT};
 /// A question to the database: the rows of a table whose column equals, or includes, a value.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Query {
-    pub(in crate::vswitch) question: Question,
-    pub(in crate::vswitch) wanted: Wanted,
+    pub(crate) question: Question,
+    pub(crate) wanted: Wanted,
 }
 
 /// Which rows.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Question {
-    pub(in crate::vswitch) table: Name,
-    pub(in crate::vswitch) filter: Option<Filter>,
+    pub(crate) table: Name,
+    pub(crate) filter: Option<Filter>,
 }
 
 /// Which columns of them.
@@ -76,7 +76,7 @@ impl Query {
         Query::equals(INTERFACE, "name", name)
     }
 
-    pub(in crate::vswitch) fn of(table: impl Into<Name>, filter: Option<Filter>) -> Self {
+    pub(crate) fn of(table: impl Into<Name>, filter: Option<Filter>) -> Self {
         Query { question: Question { table: table.into(), filter }, wanted: Wanted::Usual }
     }
 
@@ -101,7 +101,7 @@ impl Query {
         self
     }
 
-    pub(in crate::vswitch) fn select(&self) -> Operation {
+    pub(crate) fn select(&self) -> Operation {
         let Question { table, filter } = &self.question;
         let columns = match filter {
             // Only whether it is so is asked, of a row that has been read already.
@@ -112,7 +112,7 @@ impl Query {
     }
 
     /// What makes many queries one kind: the same column of the same table.
-    pub(in crate::vswitch) fn kind(&self) -> Option<(&Name, &Name, bool)> {
+    pub(crate) fn kind(&self) -> Option<(&Name, &Name, bool)> {
         match &self.question.filter {
             _ if self.wanted != Wanted::Usual => None,
             Some(Filter::Equals(column, _)) if column != "_uuid" => Some((&self.question.table, column, false)),
@@ -135,7 +135,7 @@ impl Question {
     }
 
     /// Whether it is about a row that does not exist yet, which is nothing to bother the server with.
-    pub(in crate::vswitch) fn is_about_new(&self) -> bool {
+    pub(crate) fn is_about_new(&self) -> bool {
         match &self.filter {
             Some(Filter::Equals(_, value) | Filter::Includes(_, value) | Filter::RowIncludes(_, _, value)) => {
                 value.atoms().any(|atom| matches!(atom, Atom::NamedUuid(_)))
@@ -156,8 +156,8 @@ impl Wanted {
         }
     }
 
-    /// Whether who knows these columns knows the others.
-    pub(in crate::vswitch) fn covers(&self, others: &Wanted) -> bool {
+    /// Whether these columns include the others.
+    pub(crate) fn covers(&self, others: &Wanted) -> bool {
         match (self, others) {
             (Wanted::Whole, _) | (_, Wanted::Usual) => true,
             (Wanted::With(columns), Wanted::With(others)) => columns.is_superset(others),

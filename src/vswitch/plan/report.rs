@@ -52,7 +52,7 @@ pub struct LinkEffect {
 
 impl ChangeSet {
     /// The changes that are made. `committed` tells the values just before, where they were not known earlier.
-    pub(in crate::vswitch) fn changes(&self, committed: Option<&Committed>) -> Vec<Change> {
+    pub(crate) fn changes(&self, committed: Option<&Committed>) -> Vec<Change> {
         let mut changes = Vec::new();
         for key in &self.touched {
             let Some(row) = self.rows.get(key) else { continue };

@@ -12,38 +12,38 @@ use crate::vswitch::health;
 use crate::vswitch::tables::{BRIDGE, INTERFACE, OPEN_VSWITCH, is_reported};
 
 /// The column by which a bridge asks for a datapath.
-pub(in crate::vswitch) const DATAPATH_TYPE: &str = "datapath_type";
+pub(crate) const DATAPATH_TYPE: &str = "datapath_type";
 
 /// The column that ovs-vswitchd writes once a bridge has a datapath.
-pub(in crate::vswitch) const DATAPATH_ID: &str = "datapath_id";
+pub(crate) const DATAPATH_ID: &str = "datapath_id";
 
 /// What an interface asks for, and the column that tells what it has. When it no longer asks, ovs-vswitchd leaves it what it
 /// has, so this has to be asked for again when a change is taken back (`inverse.rs`).
-pub(in crate::vswitch) const ASKED_AND_HAD: &[(&str, &str)] =
+pub(crate) const ASKED_AND_HAD: &[(&str, &str)] =
     &[("mtu_request", "mtu"), ("mac", "mac_in_use"), (OFPORT_REQUEST, "ofport")];
 
 /// The column of an interface that asks for a port number.
-pub(in crate::vswitch) const OFPORT_REQUEST: &str = "ofport_request";
+pub(crate) const OFPORT_REQUEST: &str = "ofport_request";
 
 /// The highest port number that may be asked for (ovs-vswitchd.conf.db(5), Interface `ofport_request`).
-pub(in crate::vswitch) const OFPORT_MAX: i64 = 65279;
+pub(crate) const OFPORT_MAX: i64 = 65279;
 
 /// What became of a commit that did not fail.
 #[derive(Debug, Default)]
-pub(in crate::vswitch) struct Committed {
+pub(crate) struct Committed {
     /// The identities that the inserted rows were given.
-    pub(in crate::vswitch) uuids: BTreeMap<NamedUuid, Uuid>,
+    pub(crate) uuids: BTreeMap<NamedUuid, Uuid>,
     /// The columns that were changed in rows that existed, as they were just before.
-    pub(in crate::vswitch) before: BTreeMap<Uuid, Columns>,
+    pub(crate) before: BTreeMap<Uuid, Columns>,
     /// Whether ovs-vswitchd had applied everything when the change was made, so that `before` tells how interfaces were.
-    pub(in crate::vswitch) was_applied: bool,
+    pub(crate) was_applied: bool,
     /// Whether there was something to commit.
-    pub(in crate::vswitch) wrote: bool,
+    pub(crate) wrote: bool,
 }
 
 impl Committed {
     /// Whether an interface that existed worked just before.
-    pub(in crate::vswitch) fn worked(&self, interface: &Uuid) -> bool {
+    pub(crate) fn worked(&self, interface: &Uuid) -> bool {
         let ofport = self.before.get(interface).and_then(|before| before.get("ofport"));
         health::is_set_up(ofport.and_then(Value::as_integer))
     }
@@ -51,20 +51,20 @@ impl Committed {
 
 /// Where in the transaction the results stand that matter afterwards.
 #[derive(Debug)]
-pub(in crate::vswitch) struct Plan {
-    pub(in crate::vswitch) transaction: Transaction,
+pub(crate) struct Plan {
+    pub(crate) transaction: Transaction,
     /// The guards are the operations before this one.
-    pub(in crate::vswitch) guards: usize,
+    pub(crate) guards: usize,
     /// The places of the inserts, by the names of their rows.
-    pub(in crate::vswitch) inserts: Vec<(NamedUuid, usize)>,
+    pub(crate) inserts: Vec<(NamedUuid, usize)>,
     /// The places of the selects that read changed rows just before the change.
-    pub(in crate::vswitch) before: Vec<(Uuid, usize)>,
+    pub(crate) before: Vec<(Uuid, usize)>,
     /// The place of the select of `next_cfg`.
-    pub(in crate::vswitch) target: usize,
+    pub(crate) target: usize,
 }
 
 /// Has an interface ask for a port number, or for none. If `instead_of` is given, only if it asks for that one now.
-pub(in crate::vswitch) fn ask_for_port_number(uuid: Uuid, instead_of: Option<i64>, number: Value) -> Operation {
+pub(crate) fn ask_for_port_number(uuid: Uuid, instead_of: Option<i64>, number: Value) -> Operation {
     let mut r#where = vec![Condition::is_row(uuid)];
     r#where.extend(instead_of.map(|number| Condition::equal(OFPORT_REQUEST, number)));
     Operation::Update { table: INTERFACE.into(), r#where, row: Columns::from([(OFPORT_REQUEST.into(), number)]) }
@@ -72,18 +72,18 @@ pub(in crate::vswitch) fn ask_for_port_number(uuid: Uuid, instead_of: Option<i64
 
 impl ChangeSet {
     /// Whether the command promises something of rows, and does not only tell of them.
-    pub(in crate::vswitch) fn is_about_rows(&self) -> bool {
+    pub(crate) fn is_about_rows(&self) -> bool {
         !self.touched.is_empty() || !self.promised.is_empty()
     }
 
-    /// Whether the unit changes the database at all. If not, nothing is sent and nothing is waited for.
-    pub(in crate::vswitch) fn writes(&self) -> bool {
+    /// Whether the database changes at all. If not, nothing is sent and nothing is waited for.
+    pub(crate) fn writes(&self) -> bool {
         self.touched.iter().filter_map(|key| self.rows.get(key)).any(Row::is_changed)
     }
 
-    /// The whole unit as one transaction: guards, inserts, changes, deletes, and the request to ovs-vswitchd.
+    /// All of it as one transaction: guards, inserts, changes, deletes, and the request to ovs-vswitchd.
     /// Interfaces to open anew ask for this port number, if for none of their own.
-    pub(in crate::vswitch) fn plan(&self, port_number: Option<i64>) -> Plan {
+    pub(crate) fn plan(&self, port_number: Option<i64>) -> Plan {
         let mut transaction = Transaction::new();
         self.guard(&mut transaction);
         let guards = transaction.operations.len();
@@ -157,7 +157,7 @@ impl ChangeSet {
 
     /// Whatever a decision rested on must still hold, or nothing happens. Rows are addressed by their identity, which
     /// costs the server no search. That names are still free is left to the unique indexes.
-    pub(in crate::vswitch) fn guard(&self, transaction: &mut Transaction) {
+    pub(crate) fn guard(&self, transaction: &mut Transaction) {
         let identity = |uuid: &Uuid| Columns::from([(Name::from("_uuid"), Value::from(*uuid))]);
         let mut wait = |table: &Name, conditions: Vec<Condition>, row: Columns| {
             transaction.push(Operation::Wait {
@@ -217,7 +217,7 @@ impl ChangeSet {
 
 impl Row {
     /// Whether the transaction writes to this row.
-    pub(in crate::vswitch) fn is_changed(&self) -> bool {
+    pub(crate) fn is_changed(&self) -> bool {
         match self.fate {
             Fate::Inserted | Fate::Deleted => true,
             Fate::Collected => false,
@@ -226,7 +226,7 @@ impl Row {
     }
 
     /// The columns of a stored row that will differ, as far as is known.
-    pub(in crate::vswitch) fn changed_columns(&self) -> impl Iterator<Item = (&Name, &Change)> {
+    pub(crate) fn changed_columns(&self) -> impl Iterator<Item = (&Name, &Change)> {
         self.changes.iter().filter(|(column, change)| change.is_change(self.stored.get(*column)))
     }
 
@@ -255,13 +255,13 @@ impl Row {
     }
 
     /// Whether ovs-vswitchd creates the bridge of this row anew.
-    pub(in crate::vswitch) fn changes_datapath(&self) -> bool {
+    pub(crate) fn changes_datapath(&self) -> bool {
         self.changed_columns().any(|(column, _)| column == DATAPATH_TYPE)
     }
 
     /// Whether the bridge of this row changes in a way that ovs-vswitchd acts upon. Its ports have rows of their own, and
     /// `external_ids` are notes of others.
-    pub(in crate::vswitch) fn changes_bridge(&self) -> bool {
+    pub(crate) fn changes_bridge(&self) -> bool {
         self.changed_columns().any(|(column, _)| column != "ports" && column != "external_ids")
     }
 }
@@ -320,7 +320,7 @@ fn change_row(transaction: &mut Transaction, table: &Name, uuid: Uuid, row: &Row
 }
 
 /// A guard that no longer holds, or a name that was taken meanwhile.
-pub(in crate::vswitch) fn is_lost_race(error: &TransactError, guards: usize) -> bool {
+pub(crate) fn is_lost_race(error: &TransactError, guards: usize) -> bool {
     match (error.operation, error.error.class()) {
         (Some(index), ErrorClass::TimedOut) => index < guards,
         // The only constraint that is checked at commit is a unique index (ovsdb/transaction.c).
@@ -331,11 +331,7 @@ pub(in crate::vswitch) fn is_lost_race(error: &TransactError, guards: usize) -> 
 
 /// Ends a transaction: counts `next_cfg` up, so that ovs-vswitchd can tell when it has caught up, and says in the
 /// database's log who did it. Returns the place of the new count.
-pub(in crate::vswitch) fn ask_for_application(
-    transaction: &mut Transaction,
-    new_root: Option<Value>,
-    comment: &str,
-) -> usize {
+pub(crate) fn ask_for_application(transaction: &mut Transaction, new_root: Option<Value>, comment: &str) -> usize {
     // The root table has exactly one row (its schema says so), so there is no need to know which.
     let root: Vec<Condition> = new_root.map(Condition::is_row).into_iter().collect();
     transaction.push(Operation::Mutate {

@@ -314,7 +314,7 @@ impl<'de, A: serde::de::MapAccess<'de>> serde::de::MapAccess<'de> for WithoutUui
 
 impl Tables {
     /// The selects that read everything, in one request and at one point in time.
-    pub(in crate::vswitch) fn selects() -> Transaction {
+    pub(crate) fn selects() -> Transaction {
         let mut selects = Transaction::new();
         for &(table, columns) in COLUMNS {
             selects.select(table, Vec::new(), columns);
@@ -341,7 +341,7 @@ impl Tables {
     }
 
     /// Reads the answers to [`Tables::selects`].
-    pub(in crate::vswitch) fn of(results: &[OperationResult]) -> Result<Tables, json::Error> {
+    pub(crate) fn of(results: &[OperationResult]) -> Result<Tables, json::Error> {
         fn rows<R: serde::de::DeserializeOwned>(
             results: &[OperationResult],
             table: &str,

@@ -359,3 +359,36 @@ fn without_tasks_an_answer_is_heard_though_others_came_alone_before_it() {
     peer.join().unwrap();
     let _ = std::fs::remove_dir_all(&directory);
 }
+
+#[test]
+fn a_server_is_found_by_its_name_over_either_driver() {
+    use std::io::{Read, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    // Names are the same in any case, and only this one is in every hosts file. It may stand for ::1 as well, where nobody
+    // listens. In small letters it would not be looked up.
+    let address: ovsdb::Address = format!("tcp:LOCALHOST:{}", listener.local_addr().unwrap().port()).parse().unwrap();
+    assert!(matches!(address.host(), Some(ovsdb::Host::Name(_))));
+    let peer = std::thread::spawn(move || {
+        for _ in 0..2 {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut request = [0; 4096];
+            assert!(stream.read(&mut request).unwrap() > 0);
+            stream.write_all(br#"{"id":1,"result":["Db"],"error":null}"#).unwrap();
+        }
+    });
+    let ask = async |driver| Connection::open_on(driver, &address).await.unwrap().list_dbs().await.unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    assert_eq!(runtime.block_on(within(ask(Driver::Tokio))), ["Db"]);
+    assert_eq!(ovsdb::driver::poll::block_on(ask(Driver::Poll)).unwrap(), ["Db"]);
+    peer.join().unwrap();
+}
+
+#[tokio::test]
+async fn what_cannot_be_reached_by_any_waiting_is_told_apart() {
+    for (address, is_final) in
+        [("ssl:127.0.0.1", true), ("unix:/nonexistent/db.sock", false), ("tcp:127.0.0.1:1", false)]
+    {
+        let error = within(Connection::open(&address.parse().unwrap())).await.unwrap_err();
+        assert_eq!(ovsdb::is_final(&error), is_final, "{address}: {error}");
+    }
+}
